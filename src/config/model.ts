@@ -1,0 +1,64 @@
+/** The configuration of one app, checked and with every default filled in. Times are milliseconds. */
+export interface Config {
+  /** Prefix of every unit name: `^[a-z][a-z0-9-]{0,30}$`, see `appNamePattern`. */
+  app: string
+  /** Argument vector, run in the release directory without a shell. */
+  command: string[]
+  /** A static account; absent: a dynamic user named `hf-<app>` of the app's own. */
+  user?: string
+  /** The source folder that `systemctl restart` takes as a release; absent: releases come by `holdfast deploy`. */
+  directory?: string
+  /** Default true: the folder is copied into a release. false: it runs in place. */
+  snapshot: boolean
+  /** Instances per generation. Default 1. */
+  processes: number
+  env: Record<string, string>
+  /** Absolute path of a file of `KEY=value` lines, readable by root alone. */
+  envFile?: string
+  /** A writable StateDirectory=, kept over releases. Default false. */
+  data: boolean
+  /** WatchdogSec=; absent: none. */
+  watchdogMs?: number
+  listen: Listener[]
+  start: { timeoutMs: number; settleMs: number }
+  drain: { timeoutMs: number }
+  limits: { memoryBytes?: number; tasks?: number }
+  sandbox: Sandbox
+}
+
+/** A named listening address; its name is the fd name (`FileDescriptorName=`). */
+export interface Listener {
+  name: string
+  address: Address
+  /** Of a unix socket. Default 0660 with a group, else 0600. */
+  mode?: number
+  /** Of a unix socket: `SocketGroup=`. */
+  group?: string
+}
+
+export type Address =
+  /** `host` is an IP address, or undefined for all addresses. */
+  | { kind: 'tcp'; host?: string; port: number }
+  | { kind: 'unix'; path: string }
+
+/** Relaxations of the default sandbox, each one key of `[sandbox]`; the defaults are the strict ones. */
+export interface Sandbox {
+  /** Absolute paths the app may write to (ReadWritePaths=). Default none. */
+  writePaths: string[]
+  /** What the app sees of /home, /root and /run/user (ProtectHome=). Default `hidden`. */
+  home: 'hidden' | 'read-only' | 'visible'
+  /** Access to physical devices (PrivateDevices=no). Default false. */
+  devices: boolean
+  /** See the processes of other users (ProtectProc=default). Default false. */
+  processes: boolean
+  /** Make namespaces, as Chromium's own sandbox does (RestrictNamespaces=no). Default false. */
+  namespaces: boolean
+  /** Gain privileges by setuid programs such as sudo (NoNewPrivileges=no). Default false. */
+  setuid: boolean
+  /** Capabilities to hold, such as CAP_NET_RAW. Default none. */
+  capabilities: string[]
+  /** Address families on top of AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK. Default none. */
+  addressFamilies: string[]
+  /** System calls or groups on top of the default filter, such as `@resources`. Default none. */
+  systemCalls: string[]
+}

@@ -1,0 +1,44 @@
+/**
+ * The one error class of Holdfast. Operators read these at night: the message says what, where, and
+ * observed against expected; the hint is the command (or the edit) that mends it.
+ */
+export class HoldfastError extends Error {
+  /** A stable name of the kind of error, such as `config-invalid`; scripts may match on it. */
+  readonly code: ErrorCode
+  /** What to do about it, usually a command to paste. */
+  readonly hint: string | undefined
+
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'HoldfastError'
+    this.code = code
+    this.hint = options.hint
+  }
+}
+
+/**
+ * Every code, and the exit status of a command that ends with it: 2 where the request was refused and
+ * nothing was changed, 1 where something was tried and failed.
+ */
+export const errorCodes = {
+  /** The configuration is missing, malformed, or says something that cannot be. */
+  'config-invalid': 2,
+  /** The command line asks for something that cannot be. */
+  'usage': 2,
+  /** The machine is not as it must be: no systemd, no root, a port in use, a name taken. */
+  'machine-unfit': 2,
+  /** A file that Holdfast wrote was changed by somebody else. */
+  'unit-edited': 2,
+  /** The app is not installed here. */
+  'not-installed': 2,
+  /** The source folder could not be taken as a release. */
+  'release-failed': 1,
+  /** The recorded state cannot be read. */
+  'state-corrupt': 1,
+  /** The new generation did not become live; the old one serves on. */
+  'handover-failed': 1,
+  /** A program of systemd's did not do what it was asked. */
+  'systemd-failed': 1,
+} as const satisfies Record<string, 1 | 2>
+
+export type ErrorCode = keyof typeof errorCodes
