@@ -1,0 +1,23 @@
+/** The unit names of one app. All start with the app's name, which therefore is a checked word. */
+
+export const appService = (app: string): string => `${app}.service`
+export const drainService = (app: string): string => `${app}-drain.service`
+export const activateService = (app: string): string => `${app}-activate.service`
+export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
+export const templateUnit = (app: string): string => `${app}@.service`
+
+/** The unit of one process of one generation; `process` counts from 1. */
+export function instanceUnit(app: string, generation: number, process: number): string {
+  return `${app}@${generation}.${process}.service`
+}
+
+/** A pattern for `systemctl list-units` that matches every instance and nothing else: no app's name holds an `@`. */
+export const instancePattern = (app: string): string => `${app}@*.service`
+
+/** The generation and process that an instance's unit name tells, or undefined for a unit of another kind. */
+export function parseInstance(app: string, unit: string): { generation: number; process: number } | undefined {
+  const prefix = `${app}@`
+  if (!unit.startsWith(prefix)) return undefined
+  const match = /^([1-9]\d*)\.([1-9]\d*)\.service$/.exec(unit.slice(prefix.length))
+  return match ? { generation: Number(match[1]), process: Number(match[2]) } : undefined
+}

@@ -1,0 +1,118 @@
+import type { Config, Listener } from '../config/model.js'
+import { commandWord, plainValue, timeSpan } from './escape.js'
+import { activateService, appService, drainService, socketUnit, templateUnit } from './names.js'
+import { sandboxValues } from './sandbox.js'
+import { fillTemplate, readTemplate } from './template.js'
+
+/** Where and by what the units of an app run; what `install` found on the machine. */
+export interface Installation {
+  /** `system`: PID 1 and root. `user`: the user's own manager. */
+  scope: 'system' | 'user'
+  /** Absolute real path of node. */
+  node: string
+  /** Absolute real path of the program `holdfast`. */
+  cli: string
+  /** Absolute path of the folder that holds `<generation>.<process>/` for each instance. */
+  instances: string
+  /** Absolute paths below the home folders that the app needs to read, such as node's own. */
+  homePaths: string[]
+}
+
+export interface UnitFile {
+  name: string
+  text: string
+}
+
+/**
+ * After the runtime's own deadline, systemd waits so many milliseconds more before it kills: time to
+ * log what was cut.
+ */
+export const stopGraceMs = 5_000
+
+/**
+ * The units of one app, in the order in which a reader meets them.
+ * @throws HoldfastError `config-invalid` for a value that cannot stand in a unit file.
+ */
+export function renderUnits(config: Config, installation: Installation): UnitFile[] {
+  const { app } = config
+  const sockets = config.listen.map((listener) => socketUnit(app, listener.name)).join(' ') || undefined
+  const holdfast = [
+    commandWord(installation.node),
+    commandWord(installation.cli),
+    ...(installation.scope === 'user' ? ['--user'] : []),
+  ].join(' ')
+  const common = { app, holdfast, sockets: sockets ?? '' }
+
+  const units: UnitFile[] = [
+    {
+      name: appService(app),
+      text: fill('app.service', {
+        ...common,
+        description: plainValue(config.description ?? app),
+        wantedBy: installation.scope === 'user' ? 'default.target' : 'multi-user.target',
+      }),
+    },
+    { name: drainService(app), text: fill('app-drain.service', common) },
+    ...config.listen.map((listener) => ({
+      name: socketUnit(app, listener.name),
+      text: fill('app-listener.socket', { app, ...socketValues(listener) }),
+    })),
+  ]
+  if (sockets !== undefined) {
+    units.push({ name: activateService(app), text: fill('app-activate.service', common) })
+  }
+  units.push({
+    name: templateUnit(app),
+    text: fill('app@.service', {
+      ...common,
+      sockets,
+      // Not quoted: ExecStart= and WorkingDirectory= take the specifier %i right behind it.
+      instances: plainValue(installation.instances),
+      startTimeout: timeSpan(config.start.timeoutMs),
+      stopTimeout: timeSpan(config.drain.timeoutMs + stopGraceMs),
+      watchdog: config.watchdogMs === undefined ? undefined : timeSpan(config.watchdogMs),
+      memory: config.limits.memoryBytes?.toString(),
+      tasks: config.limits.tasks?.toString(),
+      ...sandboxValues(config, installation),
+    }),
+  })
+  return units
+}
+
+function fill(name: Parameters<typeof readTemplate>[0], values: Parameters<typeof fillTemplate>[1]): string {
+  // No sockets leave a blank at the end of a list of units.
+  return fillTemplate(readTemplate(name), values).replaceAll(/ +$/gm, '')
+}
+
+function socketValues(listener: Listener): Parameters<typeof fillTemplate>[1] {
+  const { address } = listener
+  switch (address.kind) {
+    case 'tcp':
+      return {
+        listener: listener.name,
+        address: plainValue(listenStream(address.host, address.port)),
+        mode: undefined,
+        group: undefined,
+        removeOnStop: undefined,
+        freeBind: address.host === undefined || isLoopback(address.host) ? undefined : 'yes',
+      }
+    case 'unix':
+      return {
+        listener: listener.name,
+        address: plainValue(address.path),
+        mode: (listener.mode ?? (listener.group === undefined ? 0o600 : 0o660)).toString(8).padStart(4, '0'),
+        group: listener.group === undefined ? undefined : plainValue(listener.group),
+        removeOnStop: 'yes',
+        freeBind: undefined,
+      }
+  }
+}
+
+function listenStream(host: string | undefined, port: number): string {
+  if (host === undefined) return String(port)
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+function isLoopback(host: string): boolean {
+  return host === '::1' || host.startsWith('127.') || host === '0.0.0.0' || host === '::'
+}
