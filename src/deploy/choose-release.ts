@@ -1,0 +1,47 @@
+import type { Config } from '../config/model.js'
+import { loadReleaseConfig } from '../config/release-config.js'
+import { HoldfastError } from '../errors.js'
+import type { State } from '../release/state.js'
+import { readRelease, releaseFolder, takeFolder, type Release } from '../release/store.js'
+import { runProgram } from '../systemd/systemctl.js'
+import type { InstalledApp } from './app.js'
+
+export interface ReleaseChoice {
+  release: Release
+  /** Undefined where the folder was not looked at. */
+  reused: boolean | undefined
+  /** The installed configuration with what the release itself may set. */
+  config: Config
+  /** What the release's own configuration says in vain. */
+  notes: string[]
+}
+
+/**
+ * The release to bring up: what lies in the source folder, or what is recorded as good. Undefined where
+ * nothing is recorded.
+ */
+export async function chooseRelease(app: InstalledApp, state: State, from: 'folder' | 'record'): Promise<ReleaseChoice | undefined> {
+  const { directory, snapshot } = app.config
+  if (from === 'folder' && directory !== undefined) {
+    const taken = takeFolder(app.paths, directory, { snapshot, ...(await groupOf(app.config)) })
+    return withConfig(app, taken.release, taken.reused)
+  }
+  // During a handover `wanted` is ahead of what is live; after a crash in its middle, the live one counts.
+  const recorded = state.live?.release
+  return recorded === undefined ? undefined : withConfig(app, readRelease(app.paths, recorded), undefined)
+}
+
+function withConfig(app: InstalledApp, release: Release, reused: boolean | undefined): ReleaseChoice {
+  const { config, notes } = loadReleaseConfig(app.config, releaseFolder(app.paths, release))
+  return { release, reused, config, notes }
+}
+
+/** The group that may read what the owner of the source alone could: the app's own account's. */
+async function groupOf({ user }: Config): Promise<{ group?: number }> {
+  if (user === undefined) return {}
+  const { status, stdout } = await runProgram('id', ['-g', '--', user])
+  if (status !== 0) {
+    throw new HoldfastError('machine-unfit', `user = ${JSON.stringify(user)}: there is no such account`, { hint: `adduser --system --group ${user}` })
+  }
+  return { group: Number(stdout) }
+}

@@ -1,0 +1,88 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { delimiter, dirname, isAbsolute, join } from 'node:path'
+import { formatAddress } from '../config/address.js'
+import { HoldfastError } from '../errors.js'
+import { writeInstance } from '../release/instance.js'
+import { releaseFolder } from '../release/store.js'
+import type { ListenerEnvironment } from '../runtime/environment.js'
+import { socketUnit } from '../units/names.js'
+import type { InstalledApp } from './app.js'
+import type { ReleaseChoice } from './choose-release.js'
+import { processesOf } from './handover.js'
+
+const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+
+/** Writes the files of each instance of a generation. */
+export async function prepareInstances(app: InstalledApp, { release, config }: ReleaseChoice, generation: number): Promise<void> {
+  const { paths } = app
+  const listeners = await listenersOf(app)
+  const tcp = app.config.listen.find((listener) => listener.address.kind === 'tcp')?.address
+  const env: Record<string, string> = {
+    PATH: [...new Set([dirname(app.node), ...systemPath])].join(delimiter),
+    // Where an unmodified app usually looks for its port.
+    ...(tcp?.kind === 'tcp' ? { PORT: String(tcp.port) } : {}),
+    ...config.env,
+  }
+  for (const process of processesOf(config.processes)) {
+    writeInstance(paths, {
+      generation,
+      process,
+      folder: releaseFolder(paths, release),
+      command: [findProgram(config.command[0] as string, app.node), ...config.command.slice(1)],
+      env,
+      holdfast: {
+        HOLDFAST_APP: paths.app,
+        HOLDFAST_RELEASE: release.id,
+        HOLDFAST_GENERATION: String(generation),
+        HOLDFAST_INSTANCE: `${generation}.${process}`,
+        HOLDFAST_LISTEN: JSON.stringify(listeners),
+        HOLDFAST_DRAIN_TIMEOUT_MS: String(config.drain.timeoutMs),
+      },
+      secrets: readSecrets(app),
+    })
+  }
+}
+
+/**
+ * The absolute path of a command's program: `node` is the one that `install` recorded, another word is
+ * looked up as systemd would, and one with a slash stays as it is.
+ * @throws HoldfastError `config-invalid` where there is none
+ */
+export function findProgram(program: string, node: string): string {
+  if (program === 'node') return node
+  if (program.includes('/')) {
+    if (isAbsolute(program) && !existsSync(program)) throw noProgram(program, 'there is no such file')
+    return program
+  }
+  const found = [dirname(node), ...systemPath].map((folder) => join(folder, program)).find((file) => existsSync(file))
+  if (found === undefined) throw noProgram(program, `it is in none of ${systemPath.join(' ')}`)
+  return found
+}
+
+function noProgram(program: string, why: string): HoldfastError {
+  return new HoldfastError('config-invalid', `command: ${program} cannot be run: ${why}`, {
+    hint: 'Install it, or write its absolute path, or a path in the release such as ./bin/server.',
+  })
+}
+
+async function listenersOf({ config, paths, systemd }: InstalledApp): Promise<ListenerEnvironment[]> {
+  return Promise.all(
+    config.listen.map(async ({ name, address }) => ({
+      name,
+      address: formatAddress(address),
+      backlog: Number(await systemd.property(socketUnit(paths.app, name), 'Backlog')) || 4096,
+    })),
+  )
+}
+
+function readSecrets({ config: { envFile } }: InstalledApp): Uint8Array | undefined {
+  if (envFile === undefined) return undefined
+  try {
+    return readFileSync(envFile)
+  } catch (error) {
+    throw new HoldfastError('config-invalid', `env_file: ${envFile} cannot be read: ${(error as Error).message}`, {
+      hint: `install -m 600 /dev/null ${envFile}`,
+      cause: error,
+    })
+  }
+}

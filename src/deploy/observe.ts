@@ -1,0 +1,27 @@
+import { instancePattern, parseInstance } from '../units/names.js'
+import type { Systemd, UnitState } from '../systemd/systemd.js'
+
+/** An instance as systemd sees it. */
+export interface RunningInstance {
+  generation: number
+  process: number
+  state: UnitState
+}
+
+/** Every instance of an app that systemd has in memory, whatever the record says. */
+export async function observeInstances(systemd: Systemd, app: string): Promise<RunningInstance[]> {
+  const units = await systemd.list(instancePattern(app))
+  const states = await systemd.show(units)
+  return states.flatMap((state) => {
+    const parsed = parseInstance(app, state.unit)
+    return parsed === undefined ? [] : [{ ...parsed, state }]
+  })
+}
+
+/** Serves, or is about to: ready, starting, or waiting for its automatic restart. */
+export function isUp({ state }: RunningInstance): boolean {
+  return state.active === 'active' || state.active === 'activating' || state.active === 'reloading'
+}
+
+export const isServing = ({ state }: RunningInstance): boolean => state.active === 'active'
+export const isDraining = ({ state }: RunningInstance): boolean => state.active === 'deactivating'

@@ -1,0 +1,29 @@
+import type { State } from '../release/state.js'
+import { isUp, type RunningInstance } from './observe.js'
+
+/** What a handover starts from: the record, and what systemd really runs. */
+export interface Situation {
+  state: State
+  instances: RunningInstance[]
+}
+
+export interface Plan {
+  generation: number
+  /** Instances that a handover which never ended has left: newer than the live ones, which serve. */
+  undo: RunningInstance[]
+  /** What serves until the new generation has settled, and is then told to drain. */
+  retire: RunningInstance[]
+}
+
+/**
+ * The plan of a handover. Pure. What runs counts as much as the record: a handover that was killed may
+ * have started instances that nobody recorded, and these may be all that serves.
+ */
+export function planHandover({ state, instances }: Situation): Plan {
+  const up = instances.filter(isUp)
+  const highest = Math.max(state.generation, ...instances.map((instance) => instance.generation))
+  const live = state.live?.generation
+  const liveServes = up.some((instance) => instance.generation === live && instance.state.active === 'active')
+  const undo = liveServes ? up.filter((instance) => instance.generation > (live as number)) : []
+  return { generation: highest + 1, undo, retire: up.filter((instance) => !undo.includes(instance)) }
+}

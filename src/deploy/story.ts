@@ -1,0 +1,59 @@
+/**
+ * The story of an app's releases, as the journal tells it: one plain sentence per event, with fields
+ * for machines. `MESSAGE_ID`s are for ever: `units/holdfast.catalog` explains each (`journalctl -x`).
+ */
+export const events = {
+  'deploy-started': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f901', priority: 6 },
+  'candidate-ready': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f902', priority: 6 },
+  'deploy-live': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f903', priority: 5 },
+  'deploy-failed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f904', priority: 3 },
+  'drain-started': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f905', priority: 6 },
+  'leftover-undone': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f906', priority: 4 },
+  'nothing-recorded': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f907', priority: 5 },
+  'app-stopping': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f908', priority: 5 },
+  'app-stopped': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f909', priority: 5 },
+  'activation': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90a', priority: 5 },
+  'activation-delayed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90b', priority: 4 },
+  'setting-ignored': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90c', priority: 4 },
+} as const satisfies Record<string, { id: string; priority: number }>
+
+export type Event = keyof typeof events
+
+export interface EventFields {
+  generation?: number
+  release?: string
+  /** Of the generation that was live before. */
+  previousGeneration?: number
+  previousRelease?: string
+  /** How long the step took, in milliseconds. */
+  durationMs?: number
+}
+
+export interface Story {
+  tell(event: Event, message: string, fields?: EventFields): void
+}
+
+/** Writes one entry of the journal; names are upper case. */
+export type WriteEntry = (fields: Record<string, string>) => void
+
+export function storyOf(app: string, write: WriteEntry): Story {
+  return {
+    tell(event, message, fields = {}) {
+      const { id, priority } = events[event]
+      const entry: Record<string, string> = {
+        MESSAGE: message,
+        MESSAGE_ID: id,
+        PRIORITY: String(priority),
+        SYSLOG_IDENTIFIER: 'holdfast',
+        HOLDFAST_APP: app,
+        HOLDFAST_PHASE: event,
+      }
+      if (fields.generation !== undefined) entry['HOLDFAST_GENERATION'] = String(fields.generation)
+      if (fields.release !== undefined) entry['HOLDFAST_RELEASE'] = fields.release
+      if (fields.previousGeneration !== undefined) entry['HOLDFAST_PREVIOUS_GENERATION'] = String(fields.previousGeneration)
+      if (fields.previousRelease !== undefined) entry['HOLDFAST_PREVIOUS_RELEASE'] = fields.previousRelease
+      if (fields.durationMs !== undefined) entry['HOLDFAST_DURATION_MS'] = String(Math.round(fields.durationMs))
+      write(entry)
+    },
+  }
+}

@@ -1,0 +1,91 @@
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import type { InstanceEnvironment } from '../runtime/environment.js'
+import { syncFolder, writeDurably } from './durable-file.js'
+import type { AppPaths } from './paths.js'
+
+/**
+ * The files of one instance, which its unit reads at each start: `command`, `environment`, `secrets`
+ * and a link to the release. Root's own, so that a crash brings back what this generation was started with.
+ */
+export interface Instance {
+  generation: number
+  process: number
+  /** Absolute path of the code. */
+  folder: string
+  /** Argument vector; the first is an absolute path, or one relative to the release that holds a slash. */
+  command: string[]
+  /** The app's own variables. */
+  env: Record<string, string>
+  /** What Holdfast tells the runtime; wins over the app's. */
+  holdfast: InstanceEnvironment
+  /** Contents of `env_file` at the time of the handover. */
+  secrets: Uint8Array | undefined
+}
+
+export const instanceFolder = (paths: AppPaths, generation: number, process: number): string =>
+  join(paths.instances, `${generation}.${process}`)
+
+export function writeInstance(paths: AppPaths, instance: Instance): void {
+  const folder = instanceFolder(paths, instance.generation, instance.process)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  symlinkSync(instance.folder, join(folder, 'release'))
+  writeDurably(join(folder, 'command'), commandScript(instance.command), 0o755)
+  const { secrets } = instance
+  if (secrets !== undefined) writeDurably(join(folder, 'secrets'), secrets, 0o600)
+  // What stands in `env` may be a secret too; systemd reads the file as root.
+  const own = Object.entries(instance.env)
+  writeDurably(join(folder, 'environment'), environmentFile([...own, ...Object.entries(instance.holdfast)]), 0o600)
+  syncFolder(paths.instances)
+}
+
+/** The generations that have files, with the release each runs from, as its link tells. */
+export function listInstanceFolders(paths: AppPaths): { generation: number; process: number; name: string; target: string }[] {
+  let names: string[]
+  try {
+    names = readdirSync(paths.instances)
+  } catch {
+    return []
+  }
+  return names.flatMap((name) => {
+    const match = /^([1-9]\d*)\.([1-9]\d*)$/.exec(name)
+    if (match === null) return []
+    const link = join(paths.instances, name, 'release')
+    let target = ''
+    try {
+      target = readlinkSync(link)
+    } catch {
+      // Half-written: it belongs to a handover that was killed.
+    }
+    return [{ generation: Number(match[1]), process: Number(match[2]), name, target }]
+  })
+}
+
+export function removeInstance(paths: AppPaths, name: string): void {
+  rmSync(join(paths.instances, name), { recursive: true, force: true })
+}
+
+/** The command that an instance was started with, for people to read. */
+export function readCommand(paths: AppPaths, generation: number, process: number): string | undefined {
+  try {
+    return readFileSync(join(instanceFolder(paths, generation, process), 'command'), 'utf8').split('\nexec ')[1]?.trimEnd()
+  } catch {
+    return undefined
+  }
+}
+
+/** `exec` keeps the process id, which LISTEN_PID names; the shell expands nothing in single quotes. */
+export function commandScript(command: readonly string[]): string {
+  return `#!/bin/sh\nexec ${command.map(shellWord).join(' ')}\n`
+}
+
+export function shellWord(word: string): string {
+  if (word.includes('\0')) throw new Error('a NUL cannot stand in an argument')
+  return `'${word.replaceAll("'", `'\\''`)}'`
+}
+
+/** The format of EnvironmentFile= in systemd.exec(5): in double quotes, a backslash escapes `"`, `\`, `$` and a backtick. */
+export function environmentFile(entries: readonly (readonly [string, string])[]): string {
+  return entries.map(([name, value]) => `${name}="${value.replace(/["\\$`]/g, '\\$&')}"\n`).join('')
+}

@@ -1,0 +1,88 @@
+import { appendFileSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { HoldfastError } from '../errors.js'
+import { writeDurably } from './durable-file.js'
+import type { AppPaths } from './paths.js'
+
+/** What is recorded of an app: `state.json`. Readable by all; holds no secret. */
+export interface State {
+  version: 1
+  /** The last generation number that was given out; numbers only grow. */
+  generation: number
+  /** The release that the next start brings up. Equals the live one but during a handover. */
+  wanted?: string
+  /** The generation that became ready and settled last. */
+  live?: Live
+}
+
+export interface Live {
+  generation: number
+  release: string
+  processes: number
+  /** ISO 8601, UTC. */
+  since: string
+}
+
+/** One line of `history.jsonl`. */
+export interface HistoryEntry {
+  /** ISO 8601, UTC: when the handover ended. */
+  at: string
+  generation: number
+  release: string
+  from?: string
+  outcome: 'live' | 'failed'
+  reason?: string
+  durationMs: number
+}
+
+const stateFile = (paths: AppPaths): string => join(paths.state, 'state.json')
+
+/**
+ * The recorded state; a fresh one where nothing is recorded yet.
+ * @throws HoldfastError `state-corrupt`
+ */
+export function readState(paths: AppPaths): State {
+  const file = stateFile(paths)
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { version: 1, generation: 0 }
+    throw corrupt(file, (error as Error).message, error)
+  }
+  let state: unknown
+  try {
+    state = JSON.parse(text)
+  } catch (error) {
+    throw corrupt(file, 'it is not JSON', error)
+  }
+  if (!isState(state)) throw corrupt(file, 'it is not a state of version 1')
+  return state
+}
+
+export function writeState(paths: AppPaths, state: State): void {
+  writeDurably(stateFile(paths), `${JSON.stringify(state, null, 2)}\n`)
+}
+
+export function appendHistory(paths: AppPaths, entry: HistoryEntry): void {
+  appendFileSync(join(paths.state, 'history.jsonl'), `${JSON.stringify(entry)}\n`, { mode: 0o644 })
+}
+
+function isState(value: unknown): value is State {
+  if (typeof value !== 'object' || value === null) return false
+  const { version, generation, wanted, live } = value as Partial<State>
+  return (
+    version === 1 &&
+    Number.isSafeInteger(generation) &&
+    (generation as number) >= 0 &&
+    (wanted === undefined || typeof wanted === 'string') &&
+    (live === undefined || (Number.isSafeInteger(live.generation) && typeof live.release === 'string' && live.processes >= 1))
+  )
+}
+
+function corrupt(file: string, why: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('state-corrupt', `${file} cannot be read: ${why}`, {
+    hint: `Move ${file} away and run the command again: the release that runs is kept, and the next restart records anew.`,
+    cause,
+  })
+}

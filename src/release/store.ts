@@ -1,0 +1,156 @@
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { HoldfastError } from '../errors.js'
+import { syncFolder, writeDurably } from './durable-file.js'
+import type { AppPaths } from './paths.js'
+import { copyFolder, fingerprintFolder } from './snapshot.js'
+
+/** A release: an immutable directory of code with an id, and beside it `<id>.json`. */
+export interface Release {
+  id: string
+  /** ISO 8601, UTC. */
+  createdAt: string
+  source: { kind: 'directory'; path: string; snapshot: boolean }
+  /** Of the source as it was taken; an equal one means that nothing changed. */
+  fingerprint: string
+  outcome: 'untried' | 'good' | 'failed'
+  /** Why it failed, in one sentence. */
+  failure?: string
+}
+
+/** How many releases are kept besides those that are live, wanted or still running. */
+export const releasesKept = 5
+
+/** Where the code of a release lies: below `releases/`, or in place with `snapshot = false`. */
+export function releaseFolder(paths: AppPaths, release: Release): string {
+  return release.source.snapshot ? join(paths.releases, release.id) : release.source.path
+}
+
+/** @throws HoldfastError `release-failed` when there is no such release on disk. */
+export function readRelease(paths: AppPaths, id: string): Release {
+  const release = tryReadRelease(paths, id)
+  if (release === undefined) {
+    throw new HoldfastError('release-failed', `release ${id} of ${paths.app} is recorded but not in ${paths.releases}`, {
+      hint: `systemctl restart ${paths.app} takes the source folder as a new release.`,
+    })
+  }
+  return release
+}
+
+/** All releases whose code is on disk, oldest first. */
+export function listReleases(paths: AppPaths): Release[] {
+  let names: string[]
+  try {
+    names = readdirSync(paths.releases)
+  } catch {
+    return []
+  }
+  return names
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => tryReadRelease(paths, name.slice(0, -'.json'.length)))
+    .filter((release) => release !== undefined)
+    .sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1))
+}
+
+export function writeRelease(paths: AppPaths, release: Release): void {
+  writeDurably(join(paths.releases, `${release.id}.json`), `${JSON.stringify(release, null, 2)}\n`)
+}
+
+/**
+ * Takes what lies in the folder as a release: the one taken before where nothing changed since, else
+ * a snapshot. Complete and synced when this returns; what a crash leaves has a name that is never used.
+ * @throws HoldfastError `release-failed`
+ */
+export function takeFolder(paths: AppPaths, folder: string, options: { snapshot: boolean; group?: number }): { release: Release; reused: boolean } {
+  const fingerprint = fingerprintFolder(folder)
+  const known = listReleases(paths)
+    .reverse()
+    .find((release) => release.fingerprint === fingerprint && release.source.path === folder && release.source.snapshot === options.snapshot)
+  if (known !== undefined) return { release: known, reused: true }
+
+  const release: Release = {
+    id: newId(paths, new Date(), fingerprint),
+    createdAt: new Date().toISOString(),
+    source: { kind: 'directory', path: folder, snapshot: options.snapshot },
+    fingerprint,
+    outcome: 'untried',
+  }
+  if (options.snapshot) {
+    const target = join(paths.releases, release.id)
+    const unfinished = `${target}.new`
+    mkdirSync(paths.releases, { recursive: true, mode: 0o755 })
+    removeRelease(unfinished)
+    try {
+      copyFolder(folder, unfinished, options)
+      if (fingerprintFolder(folder) !== fingerprint) {
+        throw new HoldfastError('release-failed', `${folder} was changed while it was copied`, {
+          hint: `Run systemctl restart ${paths.app} again once whatever writes there has finished.`,
+        })
+      }
+    } catch (error) {
+      removeRelease(unfinished)
+      throw error
+    }
+    renameSync(unfinished, target)
+    syncFolder(paths.releases)
+  }
+  writeRelease(paths, release)
+  return { release, reused: false }
+}
+
+/** Removes old releases, and what an interrupted snapshot left. `inUse` are ids that must stay. */
+export function pruneReleases(paths: AppPaths, inUse: ReadonlySet<string>): string[] {
+  const all = listReleases(paths)
+  const lastGood = all.filter((release) => release.outcome === 'good').slice(-2)
+  const spare = all.filter((release) => !inUse.has(release.id) && !lastGood.includes(release))
+  const old = spare.slice(0, Math.max(0, spare.length - releasesKept))
+  for (const { id } of old) {
+    rmSync(join(paths.releases, `${id}.json`), { force: true })
+    removeRelease(join(paths.releases, id))
+  }
+  const known = new Set(listReleases(paths).map((release) => release.id))
+  for (const name of existingNames(paths.releases)) {
+    if (!name.endsWith('.json') && !known.has(name)) removeRelease(join(paths.releases, name))
+  }
+  return old.map((release) => release.id)
+}
+
+/** Sealed folders are read-only: even their owner must open them first, where it is not root. */
+export function removeRelease(folder: string): void {
+  const open = (path: string): void => {
+    if (!lstatSync(path).isDirectory()) return
+    chmodSync(path, 0o700)
+    for (const name of readdirSync(path)) open(join(path, name))
+  }
+  if (process.getuid?.() !== 0 && lstatSync(folder, { throwIfNoEntry: false }) !== undefined) open(folder)
+  rmSync(folder, { recursive: true, force: true })
+}
+
+function tryReadRelease(paths: AppPaths, id: string): Release | undefined {
+  // An id comes from files that root alone writes, but it becomes a path.
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id)) return undefined
+  try {
+    const release = JSON.parse(readFileSync(join(paths.releases, `${id}.json`), 'utf8')) as Release
+    return release.id === id && lstatSync(releaseFolder(paths, release)).isDirectory() ? release : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Sorts by time, tells the contents apart: `20261121-014455-3fa9c1`. */
+function newId(paths: AppPaths, now: Date, fingerprint: string): string {
+  const time = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
+  const base = `${time}-${fingerprint.slice(0, 6)}`
+  const taken = new Set(existingNames(paths.releases))
+  let id = base
+  for (let n = 2; taken.has(id) || taken.has(`${id}.json`); n += 1) id = `${base}.${n}`
+  return id
+}
+
+function existingNames(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,174 @@
+import { execFile } from 'node:child_process'
+import { HoldfastError } from '../errors.js'
+import type { Scope } from '../release/paths.js'
+import type { QueuedJob, Systemd, UnitState } from './systemd.js'
+
+export interface CommandResult {
+  /** Exit status; 128 + n after signal n; 127 where the program is missing. */
+  status: number
+  stdout: string
+  stderr: string
+}
+
+/** Runs a program to its end; fails never. */
+export function runProgram(program: string, args: readonly string[], options: { input?: string } = {}): Promise<CommandResult> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      program,
+      args as string[],
+      { maxBuffer: 64 << 20, env: { ...process.env, LC_ALL: 'C.UTF-8', SYSTEMD_COLORS: '0', SYSTEMD_PAGER: '', SYSTEMD_LOG_LEVEL: 'notice' } },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : error.code === 'ENOENT' ? 127 : 128
+        resolve({ status: code, stdout, stderr })
+      },
+    )
+    if (options.input !== undefined) child.stdin?.end(options.input)
+  })
+}
+
+const properties = [
+  'Id', 'LoadState', 'ActiveState', 'SubState', 'Result', 'MainPID', 'NRestarts', 'ExecMainCode', 'ExecMainStatus', 'InvocationID',
+  'StatusText', 'ActiveEnterTimestamp', 'MemoryCurrent',
+]
+
+/** systemd by its own programs, `systemctl` and `journalctl`. */
+export class Systemctl implements Systemd {
+  constructor(readonly scope: Scope) {}
+
+  async show(units: readonly string[]): Promise<UnitState[]> {
+    if (units.length === 0) return []
+    const { stdout } = await this.ask(['show', '--timestamp=unix', `--property=${properties.join(',')}`, '--', ...units])
+    const states = stdout
+      .trimEnd()
+      .split('\n\n')
+      .map((block) => parseUnitState(block))
+    return units.map((unit, i) => {
+      const state = states[i]
+      if (state === undefined) throw new HoldfastError('systemd-failed', `systemctl show says nothing of ${unit}`)
+      return { ...state, unit }
+    })
+  }
+
+  async list(pattern: string): Promise<string[]> {
+    const { stdout } = await this.ask(['list-units', '--all', '--plain', '--no-legend', '--no-pager', '--full', '--', pattern])
+    return stdout
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/)[0] ?? '')
+      .filter((name) => name !== '')
+  }
+
+  async job(unit: string): Promise<QueuedJob | undefined> {
+    const { stdout } = await this.ask(['list-jobs', '--plain', '--no-legend', '--no-pager', '--full', '--', unit])
+    for (const line of stdout.split('\n')) {
+      const [, name, type] = line.trim().split(/\s+/)
+      if (name !== unit) continue
+      return type === 'start' || type === 'stop' || type === 'restart' || type === 'reload' ? type : 'other'
+    }
+    return undefined
+  }
+
+  async property(unit: string, name: string): Promise<string> {
+    const { stdout } = await this.ask(['show', `--property=${name}`, '--value', '--', unit])
+    return stdout.trimEnd()
+  }
+
+  async queueStart(units: readonly string[]): Promise<void> {
+    if (units.length > 0) await this.call(['start', '--no-block', '--', ...units])
+  }
+
+  async queueStop(units: readonly string[]): Promise<void> {
+    if (units.length > 0) await this.call(['stop', '--no-block', '--', ...units])
+  }
+
+  async run(verb: 'start' | 'stop' | 'restart' | 'reload', units: readonly string[]): Promise<{ ok: boolean; message: string }> {
+    const { status, stderr } = await this.call([verb, '--', ...units])
+    return { ok: status === 0, message: stderr.trim() }
+  }
+
+  async kill(unit: string, signal: 'SIGKILL'): Promise<void> {
+    await this.call(['kill', `--signal=${signal}`, '--', unit])
+  }
+
+  async resetFailed(units: readonly string[]): Promise<void> {
+    if (units.length > 0) await this.call(['reset-failed', '--', ...units])
+  }
+
+  async daemonReload(): Promise<void> {
+    await this.ask(['daemon-reload'])
+  }
+
+  async enable(units: readonly string[]): Promise<void> {
+    await this.ask(['enable', '--quiet', '--', ...units])
+  }
+
+  async disable(units: readonly string[]): Promise<void> {
+    await this.ask(['disable', '--quiet', '--', ...units])
+  }
+
+  async systemState(): Promise<string> {
+    const { stdout } = await this.call(['is-system-running'])
+    return stdout.trim()
+  }
+
+  async logTail(unit: string, invocation: string, lines: number): Promise<string[]> {
+    const args = [
+      ...this.manager(), '--no-pager', '--quiet', '--output=cat', `--lines=${lines}`,
+      // What the instance itself wrote, not what systemd says about it.
+      `_SYSTEMD_${this.scope === 'user' ? 'USER_' : ''}UNIT=${unit}`, ...(invocation === '' ? [] : [`_SYSTEMD_INVOCATION_ID=${invocation}`]),
+    ]
+    if (this.scope === 'system') await runProgram('journalctl', ['--sync'])
+    const { stdout } = await runProgram('journalctl', args)
+    return stdout.split('\n').filter((line) => line.trim() !== '')
+  }
+
+  /** A call whose answer is needed: tried again while systemd re-executes itself, for 10 s at most. */
+  private async ask(args: readonly string[]): Promise<CommandResult> {
+    for (const deadline = Date.now() + 10_000; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
+      const result = await this.call(args)
+      if (result.status === 0) return result
+      if (Date.now() > deadline || !/connection|transport|no reply|timed out|bus/i.test(result.stderr)) {
+        throw new HoldfastError('systemd-failed', `systemctl ${args.join(' ')} ended with status ${result.status}: ${result.stderr.trim()}`, {
+          hint: 'holdfast doctor',
+        })
+      }
+    }
+  }
+
+  private call(args: readonly string[]): Promise<CommandResult> {
+    return runProgram('systemctl', [...this.manager(), ...args])
+  }
+
+  private manager(): string[] {
+    return this.scope === 'user' ? ['--user'] : []
+  }
+}
+
+/** One block of `systemctl show`. Exported for its tests. */
+export function parseUnitState(block: string): UnitState {
+  const values = new Map<string, string>()
+  for (const line of block.split('\n')) {
+    const at = line.indexOf('=')
+    if (at > 0) values.set(line.slice(0, at), line.slice(at + 1))
+  }
+  const text = (name: string): string => values.get(name) ?? ''
+  const number = (name: string): number => Number(text(name)) || 0
+  // siginfo's si_code: CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0 where nothing has ended.
+  const how = ({ 1: 'exited', 2: 'killed', 3: 'dumped' } as const)[number('ExecMainCode')]
+  const since = text('ActiveEnterTimestamp')
+  const memory = Number(text('MemoryCurrent') || Number.NaN)
+  return {
+    unit: text('Id'),
+    load: text('LoadState'),
+    active: text('ActiveState'),
+    sub: text('SubState'),
+    result: text('Result'),
+    mainPid: number('MainPID'),
+    restarts: number('NRestarts'),
+    exit: how === undefined ? undefined : { how, status: number('ExecMainStatus') },
+    invocation: text('InvocationID'),
+    status: text('StatusText'),
+    activeSince: since.startsWith('@') ? new Date(Number(since.slice(1)) * 1000).toISOString() : undefined,
+    // 2^64 - 1 says that there is no accounting.
+    memory: Number.isSafeInteger(memory) ? memory : undefined,
+  }
+}
