@@ -1,7 +1,9 @@
 /** The configuration of one app, checked and with every default filled in. Times are milliseconds. */
 export interface Config {
-  /** Prefix of every unit name: `^[a-z][a-z0-9-]{0,30}$`, see `appNamePattern`. */
+  /** Prefix of every unit name: `appNamePattern` of names.ts, at most 28 characters as the user is `hf-<app>`. */
   app: string
+  /** One line that people read in `systemctl status`; absent: the app's name. */
+  description?: string
   /** Argument vector, run in the release directory without a shell. */
   command: string[]
   /** `Description=` of the app's service. Default: its name. */
