@@ -6,8 +6,6 @@ export interface Config {
   description?: string
   /** Argument vector, run in the release directory without a shell. */
   command: string[]
-  /** `Description=` of the app's service. Default: its name. */
-  description?: string
   /** A static account; absent: a dynamic user named `hf-<app>` of the app's own. */
   user?: string
   /** The source folder that `systemctl restart` takes as a release; absent: releases come by `holdfast deploy`. */

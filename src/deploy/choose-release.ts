@@ -1,5 +1,5 @@
 import type { Config } from '../config/model.js'
-import { loadReleaseConfig } from '../config/release-config.js'
+import { loadReleaseConfig } from '../config/release.js'
 import { HoldfastError } from '../errors.js'
 import type { State } from '../release/state.js'
 import { readRelease, releaseFolder, takeFolder, type Release } from '../release/store.js'

@@ -1,0 +1,35 @@
+import { realpathSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { loadConfig } from '../config/load.js'
+import type { InstalledApp } from '../deploy/app.js'
+import { storyOf } from '../deploy/story.js'
+import { notInstalled } from '../deploy/uninstall.js'
+import { readManifest } from '../release/manifest.js'
+import { pathsOf, placesOf, type Places } from '../release/paths.js'
+import { writeJournal } from '../runtime/journal.js'
+import { Systemctl } from '../systemd/systemctl.js'
+
+/** What every command shares on its command line. */
+export interface GlobalOptions {
+  user?: boolean
+}
+
+export const placesFor = ({ user }: GlobalOptions): Places => placesOf(user === true ? 'user' : 'system')
+
+/** The absolute real path of this program's entry, which the units run. */
+export const cliPath = (): string => realpathSync(fileURLToPath(new URL('main.js', import.meta.url)))
+
+/** @throws HoldfastError `not-installed`, `config-invalid` or `state-corrupt` */
+export function openApp(app: string, options: GlobalOptions): InstalledApp {
+  const places = placesFor(options)
+  const paths = pathsOf(places, app)
+  const manifest = readManifest(paths)
+  if (manifest === undefined) throw notInstalled(places, app)
+  return {
+    paths,
+    config: loadConfig(paths.config, { installed: true }),
+    systemd: new Systemctl(places.scope),
+    story: storyOf(app, writeJournal),
+    node: manifest.node,
+  }
+}

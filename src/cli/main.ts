@@ -1,0 +1,103 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander'
+import { print, printError } from './output.js'
+import { version } from './version.js'
+
+// Each command loads its own code: what units run at every restart must start fast.
+const program = new Command('holdfast')
+  .description('Zero-downtime releases on one server, with nothing but systemd in the path.')
+  .version(version)
+  .option('--user', "serve the apps of your own manager (systemctl --user), not the system's")
+  .showHelpAfterError('(holdfast --help shows all commands)')
+  .configureHelp({ showGlobalOptions: true })
+  .exitOverride()
+  .enablePositionalOptions()
+
+const globals = (): { user?: boolean } => program.opts()
+
+program
+  .command('init')
+  .description('write a commented holdfast.toml for the app in a folder')
+  .argument('[folder]', 'with a package.json', '.')
+  .action(async (folder: string) => {
+    const { initCommand } = await import('./init.js')
+    initCommand(folder)
+  })
+
+program
+  .command('check')
+  .description('check a configuration, and nothing else')
+  .argument('[file]', 'the configuration', 'holdfast.toml')
+  .action(async (file: string) => {
+    const { loadConfig } = await import('../config/load.js')
+    print(`${file}: good, for the app ${loadConfig(file).app}`)
+  })
+
+program
+  .command('render')
+  .description('show the units that a configuration makes')
+  .argument('[file]', 'the configuration', 'holdfast.toml')
+  .argument('[folder]', 'write them there')
+  .action(async (file: string, folder: string | undefined) => {
+    const { renderCommand } = await import('./render.js')
+    renderCommand(file, folder, globals())
+  })
+
+program
+  .command('install')
+  .description('install an app, or apply its changed configuration')
+  .argument('[file]', 'the configuration', 'holdfast.toml')
+  .option('--dry-run', 'show what would change, and change nothing')
+  .action(async (file: string, options: { dryRun?: boolean }) => {
+    const { installCommand } = await import('./install.js')
+    await installCommand(file, { ...globals(), ...options })
+  })
+
+program
+  .command('uninstall')
+  .description('stop an app, wait for its drain, and remove what install wrote')
+  .argument('<app>')
+  .option('--dry-run', 'show what would go, and change nothing')
+  .option('--purge', "remove the app's data too")
+  .action(async (app: string, options: { dryRun?: boolean; purge?: boolean }) => {
+    const { uninstallCommand } = await import('./uninstall.js')
+    await uninstallCommand(app, { ...globals(), ...options })
+  })
+
+// What the units run.
+program
+  .command('handover', { hidden: true })
+  .argument('<app>')
+  .option('--reload', 'take the source folder, as a restart does')
+  .action(async (app: string, options: { reload?: boolean }) => {
+    const { handover } = await import('./handover.js')
+    process.exitCode = await handover(app, { ...globals(), ...options })
+  })
+program
+  .command('drain', { hidden: true })
+  .argument('<app>')
+  .action(async (app: string) => {
+    const { openApp } = await import('./context.js')
+    const { drainApp } = await import('../deploy/drain.js')
+    await drainApp(openApp(app, globals()))
+  })
+program
+  .command('activate', { hidden: true })
+  .argument('<app>')
+  .action(async (app: string) => {
+    const { openApp } = await import('./context.js')
+    const { activateApp } = await import('../deploy/activate.js')
+    await activateApp(openApp(app, globals()))
+  })
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+})
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
+  else process.exitCode = printError(error)
+}
+

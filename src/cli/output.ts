@@ -1,0 +1,16 @@
+import { HoldfastError, errorCodes } from '../errors.js'
+
+/** One line of a command's answer. A reader that went away (`| head`) is no error. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** Prints what went wrong and what mends it. @returns the exit status */
+export function printError(error: unknown): number {
+  if (!(error instanceof HoldfastError)) {
+    process.stderr.write(`Error: ${error instanceof Error ? error.stack : String(error)}\nThis is a fault of holdfast itself; please report it.\n`)
+    return 1
+  }
+  process.stderr.write(`Error: ${error.message}\n${error.hint === undefined ? '' : `Try: ${error.hint}\n`}`)
+  return errorCodes[error.code]
+}
