@@ -1,6 +1,6 @@
 import type { KeyPath } from './source-lines.js'
 import { quote } from './quote.js'
-import { explainUnknownKey } from './unknown-key.js'
+import { explainUnknownKey, findClosest } from './unknown-key.js'
 
 /** What is wrong, where, and its mend, in one sentence. */
 export interface Problem {
@@ -80,10 +80,14 @@ export function tableOf<S extends Shape>(shape: S): TableCheck<S> {
   const check: Check<ValuesOf<S>> = (value, site) => {
     if (!isTable(value)) return site.report(`expected a table, got ${quote(value)}: write \`[${site.path.join('.')}]\` on a line of its own, its keys below`)
     const before = site.problems.length
-    for (const key of Object.keys(value)) {
-      if (!Object.hasOwn(shape, key)) site.at(key).report(explainUnknownKey(site.path, key, Object.keys(shape)))
-    }
-    const entries = Object.entries(shape).map(([key, spec]) => [key, checkKey(spec, key, value, site)])
+    const unknown = Object.keys(value).filter((key) => !Object.hasOwn(shape, key))
+    for (const key of unknown) site.at(key).report(explainUnknownKey(site.path, key, Object.keys(shape)))
+    // A key that is there under a slip of the finger is not missing besides.
+    const misspelt = new Set(unknown.map((key) => findClosest(key, Object.keys(shape))))
+    const entries = Object.entries(shape).map(([key, spec]) => [
+      key,
+      spec.presence === 'required' && misspelt.has(key) && !Object.hasOwn(value, key) ? undefined : checkKey(spec, key, value, site),
+    ])
     return site.problems.length === before ? (Object.fromEntries(entries) as ValuesOf<S>) : undefined
   }
   return Object.assign(check, { shape })
@@ -97,11 +101,9 @@ function checkKey(spec: Key<unknown>, key: string, table: Record<string, unknown
     case 'default':
       return spec.check(spec.fallback, site.at(key))
     case 'required':
-      return site.report(`${quoteKey(key)} is missing: ${spec.mend}`)
+      return site.report(`\`${key}\` is missing: ${spec.mend}`)
   }
 }
-
-const quoteKey = (key: string): string => `\`${key}\``
 
 /** A list whose elements all pass `element`. */
 export function listOf<T>(element: Check<T>, example: string): Check<T[]> {

@@ -28,6 +28,11 @@ export const environment: Check<Record<string, string>> = (value, site) => {
   return site.problems.length === before ? Object.fromEntries(entries) : undefined
 }
 
+/** Whether a variable is set by systemd or Holdfast, and cannot be set here. */
+export function isTakenVariable(name: string): boolean {
+  return takenNames.some(([pattern]) => pattern.test(name))
+}
+
 function checkName(name: string): string | undefined {
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
     return `${quote(name)} cannot be the name of a variable: use A-Z, a-z, 0-9 and _, not beginning with a digit`

@@ -1,0 +1,122 @@
+import { join } from 'node:path'
+import { formatAddress } from './address.js'
+import { formatDuration } from './duration.js'
+import type { Config } from './model.js'
+import { parseConfig } from './parse.js'
+import { quote } from './quote.js'
+import { readConfigFile } from './read-file.js'
+import { formatSize } from './size.js'
+
+/** The configuration that a generation of a release runs with. */
+export interface ReleaseConfig {
+  config: Config
+  /** One sentence for each key of the release that is not in force, with what would put it there. */
+  notes: string[]
+}
+
+/** Keys that a release sets for itself: pushing code changes them. Kept complete by a test. */
+export const releaseKeys = ['command', 'processes', 'env', 'start.timeout', 'start.settle', 'drain.timeout'] as const
+
+/** Keys that come from the installed file alone, each as people would write it. */
+export const installedKeys: Record<string, (config: Config) => string> = {
+  description: ({ description }) => show(description),
+  user: ({ user }) => show(user),
+  directory: ({ directory }) => show(directory),
+  snapshot: ({ snapshot }) => String(snapshot),
+  env_file: ({ envFile }) => show(envFile),
+  data: ({ data }) => String(data),
+  watchdog: ({ watchdogMs }) => (watchdogMs === undefined ? 'absent' : formatDuration(watchdogMs)),
+  'limits.memory': ({ limits }) => (limits.memoryBytes === undefined ? 'absent' : formatSize(limits.memoryBytes)),
+  'limits.tasks': ({ limits }) => String(limits.tasks ?? 'absent'),
+  'sandbox.write_paths': ({ sandbox }) => showList(sandbox.writePaths),
+  'sandbox.home': ({ sandbox }) => quote(sandbox.home),
+  'sandbox.devices': ({ sandbox }) => String(sandbox.devices),
+  'sandbox.processes': ({ sandbox }) => String(sandbox.processes),
+  'sandbox.namespaces': ({ sandbox }) => String(sandbox.namespaces),
+  'sandbox.setuid': ({ sandbox }) => String(sandbox.setuid),
+  'sandbox.capabilities': ({ sandbox }) => showList(sandbox.capabilities),
+  'sandbox.address_families': ({ sandbox }) => showList(sandbox.addressFamilies),
+  'sandbox.system_calls': ({ sandbox }) => showList(sandbox.systemCalls),
+}
+
+/**
+ * Lays a release's own holdfast.toml over the installed configuration: what a release may say is taken, the rest is
+ * checked and noted. Without a text the installed configuration applies. A release may shorten the times; a longer
+ * one is cut to the installed one, as systemd's own limits stand in the units. Throws `config-invalid`.
+ */
+export function mergeRelease(installed: Config, releaseText: string | undefined, options: { file?: string } = {}): ReleaseConfig {
+  if (releaseText === undefined) return { config: installed, notes: [] }
+  const file = options.file ?? 'holdfast.toml'
+  const release = parseConfig(releaseText, {
+    file,
+    trusted: false,
+    app: installed.app,
+    // What is relative in the project's file is relative to the source folder, not to the copy of it. Where none is
+    // installed the key is not in force anyway, and only has to pass.
+    folder: installed.directory ?? `/srv/${installed.app}`,
+  })
+  const installFile = installed.directory === undefined ? 'holdfast.toml' : join(installed.directory, 'holdfast.toml')
+  const mend = `run \`holdfast install ${quoteForShell(installFile)}\``
+  const notes = listDifferences(installed, release).map((difference) => `${difference}: ${mend}`)
+  const shorten = (key: string, ownMs: number, installedMs: number): number => {
+    if (ownMs <= installedMs) return ownMs
+    const [own, limit] = [formatDuration(ownMs), formatDuration(installedMs)]
+    notes.push(`${showKey(key)} is ${own} in the release and ${limit} installed; a release can only shorten it, so ${limit} is in force: ${mend}`)
+    return installedMs
+  }
+  const config: Config = {
+    ...installed,
+    command: release.command,
+    processes: release.processes,
+    env: release.env,
+    start: {
+      timeoutMs: shorten('start.timeout', release.start.timeoutMs, installed.start.timeoutMs),
+      settleMs: shorten('start.settle', release.start.settleMs, installed.start.settleMs),
+    },
+    drain: { timeoutMs: shorten('drain.timeout', release.drain.timeoutMs, installed.drain.timeoutMs) },
+  }
+  return { config, notes }
+}
+
+/**
+ * Reads the holdfast.toml of a release's folder, if there is one, and lays it over the installed configuration.
+ * The reader may be root and the file anybody's: links are not followed, see `readConfigFile`.
+ */
+export function loadReleaseConfig(installed: Config, releaseFolder: string): ReleaseConfig {
+  const file = join(releaseFolder, 'holdfast.toml')
+  return mergeRelease(installed, readConfigFile(file, { trusted: false }), { file })
+}
+
+function listDifferences(installed: Config, release: Config): string[] {
+  const listed = Object.entries(installedKeys)
+    .map(([key, showValue]) => compare(showKey(key), showValue(installed), showValue(release)))
+  const names = new Set([...installed.listen, ...release.listen].map(({ name }) => name))
+  for (const name of names) {
+    listed.push(compare(showKey(`listen.${name}`), showListener(installed, name), showListener(release, name)))
+  }
+  return listed.filter((difference) => difference !== undefined)
+}
+
+function compare(key: string, installed: string, release: string): string | undefined {
+  return installed === release ? undefined : `${key} is ${release} in the release and ${installed} installed`
+}
+
+/** `[listen] http`, as it stands in the file. */
+function showKey(key: string): string {
+  const [table, name] = key.split('.')
+  return name === undefined ? `\`${table}\`` : `\`[${table}] ${name}\``
+}
+
+function showListener({ listen }: Config, name: string): string {
+  const listener = listen.find((one) => one.name === name)
+  if (listener === undefined) return 'absent'
+  const group = listener.group === undefined ? '' : ` of group ${listener.group}`
+  const mode = listener.mode === undefined ? '' : ` with mode ${listener.mode.toString(8).padStart(4, '0')}`
+  return `${formatAddress(listener.address)}${group}${mode}`
+}
+
+const show = (value: string | undefined): string => (value === undefined ? 'absent' : quote(value))
+
+const showList = (values: readonly string[]): string => (values.length === 0 ? 'empty' : values.toSorted().map((value) => quote(value)).join(', '))
+
+const quoteForShell = (path: string): string => (/^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`)

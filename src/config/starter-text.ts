@@ -1,0 +1,73 @@
+import type { Project } from './detect-project.js'
+import { tomlList, tomlString } from './quote.js'
+
+/** The commented holdfast.toml that `holdfast init` writes for a project. */
+export function renderStarter(project: Project): string {
+  return `# How Holdfast runs this app: https://www.npmjs.com/package/holdfast
+# Check it with \`holdfast check\`, put it in force with \`holdfast install\` (as root).
+
+# Prefix of every unit name: ${project.app}.service, ${project.app}-http.socket, ...
+app = ${tomlString(project.app)}
+
+${renderCommand(project)}
+
+# The source folder: \`systemctl restart ${project.app}\` takes what lies there as a new release.
+directory = "."
+
+# Without it, the app gets a user of its own.
+# user = ${tomlString(project.app)}
+
+# Processes per release, all on the same listener.
+processes = 1
+
+env = { ${Object.entries(project.env).map(([name, value]) => `${name} = ${tomlString(value)}`).join(', ')} }
+# Secrets: a file of KEY=value lines that root alone can read.
+# env_file = "/etc/${project.app}.env"
+
+# A writable folder that is kept over releases; the app finds its path in STATE_DIRECTORY.
+# data = true
+
+[listen]
+# systemd holds this address, and every release inherits it. Take the port that the app listens on.
+# Also possible: "[::1]:${project.port}", ${project.port} (all addresses), or a path such as "/run/${project.app}/http.sock".
+http = "127.0.0.1:${project.port}"
+
+[start]
+# A release that is not ready by then has failed, and the old one goes on serving.
+timeout = "60s"
+# It must then stay up for so long before the old one leaves.
+settle = "2s"
+
+[drain]
+# What an old release may take to finish its work.
+timeout = "15min"
+
+# [limits]
+# memory = "1G"
+# tasks = 512
+`
+}
+
+function renderCommand({ command, commandSource, hasRuntime }: Project): string {
+  const lines = [`# Run in the release directory, without a shell (from ${commandSource}).`]
+  const preloaded = preload(command)
+  if (preloaded === undefined || preloaded === command) {
+    if (preloaded === undefined) lines.push('# It must take its sockets from LISTEN_FDS and say READY=1 itself.')
+    return [...lines, `command = ${tomlList(command)}`].join('\n')
+  }
+  if (hasRuntime) return [...lines, `command = ${tomlList(preloaded)}`].join('\n')
+  return [
+    ...lines,
+    '# An app that does not take its sockets from LISTEN_FDS itself needs the preload:',
+    '#   npm install holdfast',
+    `# command = ${tomlList(preloaded)}`,
+    `command = ${tomlList(command)}`,
+  ].join('\n')
+}
+
+/** The command with the runtime preloaded; the same one where it is already, undefined where node is not what runs. */
+function preload(command: string[]): string[] | undefined {
+  const [program = '', ...args] = command
+  if (!/(?:^|\/)node(?:js)?$/.test(program)) return undefined
+  return args.includes('holdfast/register') ? command : [program, '--import', 'holdfast/register', ...args]
+}
