@@ -1,0 +1,210 @@
+/**
+ * What system tests share. They run inside the private systemd of scripts/with-systemd, one file after
+ * the other; every test uses its own app name and addresses, and leaves nothing running.
+ */
+import { spawn } from 'node:child_process'
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect, onTestFailed, onTestFinished } from 'vitest'
+
+/** The project's folder. */
+export const root = resolve(import.meta.dirname, '../..')
+
+/** The preload module of the built runtime, for `node --import`. */
+export const registerModule = join(root, 'dist/runtime/register.js')
+
+/** The version of the systemd that the tests run under, such as 252. */
+export const systemdVersion = Number(process.env['WITH_SYSTEMD'])
+
+/** How a program ended. A signal N shows as status 128 + N, as in a shell. */
+export interface Result {
+  status: number
+  stdout: string
+  stderr: string
+}
+
+export interface RunOptions {
+  input?: string
+  cwd?: string
+  env?: Record<string, string>
+  /** Kill the program after this time, in milliseconds; 60 s unless told. */
+  timeoutMs?: number
+}
+
+const signalNumbers: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 }
+
+/** Runs a program to its end; never throws because of its status. */
+export function run(command: string, args: string[], options: RunOptions = {}): Promise<Result> {
+  return new Promise((resolveRun, reject) => {
+    const child = spawn(command, args, {
+      cwd: options.cwd,
+      env: { ...process.env, ...options.env },
+      timeout: options.timeoutMs ?? 60_000,
+      killSignal: 'SIGKILL',
+    })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      resolveRun({ status: code ?? 128 + (signalNumbers[signal ?? ''] ?? 0), stdout, stderr })
+    })
+    // A program that ends without reading its input is not an error of the test.
+    child.stdin.on('error', () => {})
+    child.stdin.end(options.input)
+  })
+}
+
+/** Runs a program that must succeed, and returns its output; else fails with all that it said. */
+export async function mustRun(command: string, args: string[], options: RunOptions = {}): Promise<string> {
+  const result = await run(command, args, options)
+  if (result.status !== 0) {
+    throw new Error(`${command} ${args.join(' ')}: status ${result.status}\n${result.stdout}${result.stderr}`)
+  }
+  return result.stdout
+}
+
+// Elsewhere these tests would start and stop units of the machine that they run on.
+if (!process.env['WITH_SYSTEMD']) {
+  throw new Error('system tests run inside a private systemd only: scripts/test system')
+}
+
+export const systemctl = (...args: string[]): Promise<Result> => run('systemctl', args)
+
+/** The built command-line program, as users run it. */
+export const holdfast = (...args: string[]): Promise<Result> =>
+  run(process.execPath, [join(root, 'dist/cli/main.js'), ...args])
+
+/** Properties of a unit as `systemctl show` prints them: `(await show('a.service', 'MainPID'))['MainPID']`. */
+export async function show<P extends string>(unit: string, ...properties: P[]): Promise<Record<P, string>> {
+  const text = await mustRun('systemctl', ['show', `--property=${properties.join(',')}`, '--', unit])
+  const values = Object.fromEntries(properties.map((property) => [property, ''])) as Record<P, string>
+  for (const line of text.split('\n')) {
+    const equals = line.indexOf('=')
+    if (equals > 0) values[line.slice(0, equals) as P] = line.slice(equals + 1)
+  }
+  return values
+}
+
+/** `active`, `inactive`, `failed` …; also for units that do not exist (`inactive`). */
+export const activeState = async (unit: string): Promise<string> => (await show(unit, 'ActiveState')).ActiveState
+
+/** The names of all loaded units that match, such as `shop@*`, that are in one of these states (all: none given). */
+export async function units(pattern: string, ...states: string[]): Promise<string[]> {
+  const filter = states.length > 0 ? [`--state=${states.join(',')}`] : ['--all']
+  const text = await mustRun('systemctl', ['list-units', '--plain', '--no-legend', '--full', ...filter, '--', pattern])
+  return text.split('\n').flatMap((line) => line.split(/\s+/, 1)).filter((name) => name !== '')
+}
+
+/**
+ * Polls until the check returns something truthy, and returns that. A check that throws counts as not yet;
+ * its last error is in the message of the failure.
+ */
+export async function waitFor<T>(
+  description: string,
+  check: () => T | Promise<T>,
+  { timeoutMs = 15_000, everyMs = 50 }: { timeoutMs?: number; everyMs?: number } = {},
+): Promise<NonNullable<T>> {
+  const deadline = Date.now() + timeoutMs
+  let last: unknown
+  for (;;) {
+    try {
+      last = await check()
+      if (last) return last as NonNullable<T>
+    } catch (error) {
+      last = error
+    }
+    if (Date.now() >= deadline) throw new Error(`not within ${timeoutMs} ms: ${description} (last: ${String(last)})`)
+    await delay(everyMs)
+  }
+}
+
+/** Everything that the app's units and the handover wrote, oldest first. */
+export async function journal(app: string, ...options: string[]): Promise<string> {
+  await run('journalctl', ['--sync'])
+  const units = [app, `${app}@*`, `${app}-*`].flatMap((unit) => ['--unit', unit])
+  return (await run('journalctl', ['--no-pager', '--output=short-precise', ...units, ...options])).stdout
+}
+
+let names = 0
+
+/** An app name that no other test uses: `load-1a-2`. Each file is a process of its own. */
+export const uniqueApp = (prefix: string): string => `${prefix}-${process.pid.toString(36)}-${++names}`
+
+/** A TCP port on the loopback that nobody listens on. */
+export function freePort(): Promise<number> {
+  return new Promise((resolvePort, reject) => {
+    const server = createServer()
+    server.on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolvePort(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
+
+export interface AppSource {
+  /** From uniqueApp(). */
+  name: string
+  /** Path below the app's folder to contents; a text that starts with `#!` becomes executable. */
+  files?: Record<string, string>
+  /** The text of holdfast.toml; `app` and `directory` are put in front of it unless it sets them. */
+  config: string
+}
+
+export interface TestApp {
+  name: string
+  /** The source folder, /srv/<name>. */
+  folder: string
+  /** The path of its holdfast.toml. */
+  config: string
+  /** Writes files of the source folder, such as the next version's server.js. */
+  write(files: Record<string, string>): Promise<void>
+}
+
+/** Writes an app's source folder. When the test ends, the app is stopped and uninstalled; when it failed, its journal is shown. */
+export async function makeApp({ name, files = {}, config }: AppSource): Promise<TestApp> {
+  const folder = join('/srv', name)
+  const write = async (sources: Record<string, string>) => {
+    for (const [path, text] of Object.entries(sources)) {
+      const file = join(folder, path)
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, text)
+      if (text.startsWith('#!')) await chmod(file, 0o755)
+    }
+  }
+  // Keys at the top of the file, before its first table.
+  const head = [
+    ...(/^app\s*=/m.test(config) ? [] : [`app = ${JSON.stringify(name)}`]),
+    ...(/^directory\s*=/m.test(config) ? [] : [`directory = ${JSON.stringify(folder)}`]),
+  ]
+  // DynamicUser= has to read it.
+  await mkdir(folder, { recursive: true, mode: 0o755 })
+  await write({ ...files, 'holdfast.toml': [...head, config].join('\n') })
+
+  onTestFailed(async () => console.error(`--- the journal of ${name} ---\n${await journal(name)}`))
+  onTestFinished(async () => {
+    await removeApp(name)
+    await rm(folder, { recursive: true, force: true })
+  }, 60_000)
+  return { name, folder, config: join(folder, 'holdfast.toml'), write }
+}
+
+/** Stops and uninstalls an app in whatever state it is, so that the next test starts from nothing. */
+export async function removeApp(name: string): Promise<void> {
+  const all = [`${name}.service`, `${name}@*`, `${name}-*`]
+  await systemctl('stop', '--no-block', ...all)
+  // A test's drains may be long; its end is not the place to wait for them.
+  await systemctl('kill', '--signal=SIGKILL', `${name}@*`)
+  await systemctl('stop', ...all)
+  await holdfast('uninstall', name)
+  await systemctl('reset-failed', ...all)
+}
+
+/** Expects a program's success, with its output in the failure. */
+export function expectSuccess(result: Result): void {
+  expect(result.status, `${result.stdout}${result.stderr}`).toBe(0)
+}

@@ -1,0 +1,46 @@
+import { configDefaults, defineConfig } from 'vitest/config'
+
+/**
+ * Four kinds of tests; scripts/test runs each where it belongs:
+ *
+ * - unit: pure code, in milliseconds
+ * - process: real processes, file descriptors and signals, but no process 1
+ * - system: inside one private systemd (scripts/with-systemd), one after the other
+ * - boot: on the machine itself, booting guests of their own
+ */
+export default defineConfig({
+  test: {
+    // Forks everywhere: sd-notify cannot be used from a second thread.
+    pool: 'forks',
+    // A project may have no tests yet, or none for a pattern; scripts/test counts them all.
+    passWithNoTests: true,
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: { name: 'process', include: ['test/process/**/*.test.ts'], testTimeout: 30_000, hookTimeout: 30_000 },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'system',
+          include: ['test/system/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, 'test/system/**/*.boot.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'boot',
+          include: ['test/system/**/*.boot.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+})
