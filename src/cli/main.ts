@@ -20,8 +20,10 @@ program
   .description('write a commented holdfast.toml for the app in a folder')
   .argument('[folder]', 'with a package.json', '.')
   .action(async (folder: string) => {
-    const { initCommand } = await import('./init.js')
-    initCommand(folder)
+    const { init } = await import('./init.js')
+    const { file, notes } = init(folder)
+    print(`wrote  ${file}`)
+    for (const note of notes) print(`note: ${note}`)
   })
 
 program

@@ -33,17 +33,17 @@ export interface Story {
   tell(event: Event, message: string, fields?: EventFields): void
 }
 
-/** Writes one entry of the journal; names are upper case. */
-export type WriteEntry = (fields: Record<string, string>) => void
+/** Writes one entry of the journal under these field names; tells nothing of how it went. */
+export type WriteEntry = (entry: { MESSAGE: string; PRIORITY: number } & Record<string, string | number>) => void
 
 export function storyOf(app: string, write: WriteEntry): Story {
   return {
     tell(event, message, fields = {}) {
       const { id, priority } = events[event]
-      const entry: Record<string, string> = {
+      const entry: Parameters<WriteEntry>[0] = {
         MESSAGE: message,
         MESSAGE_ID: id,
-        PRIORITY: String(priority),
+        PRIORITY: priority,
         SYSLOG_IDENTIFIER: 'holdfast',
         HOLDFAST_APP: app,
         HOLDFAST_PHASE: event,
