@@ -1,4 +1,5 @@
 // @ts-check
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseAddress } from './address.js'
 import { makeClient, makeDispatcher } from './clients.js'
@@ -36,6 +37,7 @@ export function runEngine(options, report) {
   const target = parseAddress(options.address)
   const nowMs = () => performance.timeOrigin + performance.now() - options.originMs
   const stopping = new AbortController()
+  setMaxListeners(0, stopping.signal) // one for each client
   /** @type {Set<(why: string) => void>} */
   const inFlight = new Set()
   let budget = options.maxRequests

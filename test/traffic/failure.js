@@ -37,7 +37,7 @@ export function classifyFailure(thrown, awaited) {
   if (thrown instanceof RequestFailure) return thrown
   const error = innermost(thrown)
   const detail = error.message || String(thrown)
-  const code = error.code ?? ''
+  const code = typeof error.code === 'string' ? error.code : '' // of an AbortError from fetch it is a number
   if (code.startsWith('HPE_')) return new RequestFailure('bad-protocol', detail)
   if (awaited === 'body') return new RequestFailure('cut-body', detail)
   if (code === 'ECONNREFUSED' || code === 'ENOENT') return new RequestFailure('refused', detail)
@@ -50,7 +50,7 @@ export function classifyFailure(thrown, awaited) {
 
 /**
  * @param {unknown} thrown
- * @returns {{ code?: string, name?: string, message: string }}
+ * @returns {{ code?: string | number, name?: string, message: string }}
  */
 function innermost(thrown) {
   let error = /** @type {any} */ (thrown)

@@ -65,7 +65,13 @@ export class Traffic {
       this.#fault ??= error
       this.#wake()
     }
+    /** @type {ReturnType<typeof runEngine> & { pid?: number | undefined }} */
     this.#engine = ownProcess ? forkEngine(options, receive, fail) : runEngine(options, receive)
+  }
+
+  /** Of the clients' own process; undefined when they run in this one. */
+  get pid() {
+    return this.#engine.pid
   }
 
   /** Milliseconds since the traffic began: the clock of the ledger. */
@@ -152,7 +158,7 @@ export class Traffic {
  * @param {EngineOptions} options
  * @param {(records: RequestRecord[]) => void} receive
  * @param {(error: Error) => void} fail
- * @returns {ReturnType<typeof runEngine>}
+ * @returns {ReturnType<typeof runEngine> & { pid: number | undefined }}
  */
 function forkEngine(options, receive, fail) {
   // execArgv: what the parent was started with (a test runner's loaders, --import) is not for this one.
@@ -176,6 +182,7 @@ function forkEngine(options, receive, fail) {
   })
   send({ do: 'start', options })
   return {
+    pid: child.pid,
     async stop(deadlineMs) {
       send({ do: 'stop', deadlineMs })
       const kill = setTimeout(() => child.kill('SIGKILL'), deadlineMs + 5_000)
