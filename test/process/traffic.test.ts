@@ -1,5 +1,5 @@
 /** The load generator must see every loss, once: a generator that cannot fail proves nothing. */
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
@@ -275,10 +275,10 @@ describe('each kind of failure has its name', () => {
   for (const ownProcess of [true, false]) {
     test(`stuck: still in flight at the deadline of stop(), ownProcess: ${ownProcess}`, async () => {
       let asked = 0
-      const arrived = Promise.withResolvers?.() ?? withResolvers()
-      const address = await serve(() => void (++asked === 3 && arrived.resolve(undefined)))
+      const arrivals = new EventEmitter()
+      const address = await serve(() => void (++asked === 3 && arrivals.emit('all')))
       const traffic = start(address, { keepAlive: 1, fetch: 1, post: 1 }, { ownProcess })
-      await arrived.promise
+      await once(arrivals, 'all')
       const ledger = await traffic.stop({ deadlineMs: 50 })
       expect(ledger.failuresByOutcome()).toEqual({ stuck: 3 })
     })
@@ -344,10 +344,3 @@ describe('bounds', () => {
     expect(span?.toMs).toBeGreaterThanOrEqual(span?.fromMs ?? NaN)
   })
 })
-
-/** Node 20 has no Promise.withResolvers. */
-function withResolvers() {
-  let resolve: (value: unknown) => void = () => {}
-  const promise = new Promise((settle) => (resolve = settle))
-  return { promise, resolve }
-}

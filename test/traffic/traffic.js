@@ -42,7 +42,9 @@ export function startTraffic({ ownProcess = true, ...given }) {
 /** Traffic that runs. Its `ledger` grows as requests end. */
 export class Traffic {
   ledger = new Ledger()
-  #originMs
+  /** The beginning, ms since the epoch. */
+  originMs
+  /** @type {ReturnType<typeof runEngine> & { pid?: number | undefined }} */
   #engine
   /** @type {Set<() => void>} */
   #watchers = new Set()
@@ -56,7 +58,7 @@ export class Traffic {
    * @param {boolean} ownProcess
    */
   constructor(options, ownProcess) {
-    this.#originMs = options.originMs
+    this.originMs = options.originMs
     const receive = (/** @type {RequestRecord[]} */ records) => {
       for (const record of records) this.ledger.add(record)
       this.#wake()
@@ -65,7 +67,6 @@ export class Traffic {
       this.#fault ??= error
       this.#wake()
     }
-    /** @type {ReturnType<typeof runEngine> & { pid?: number | undefined }} */
     this.#engine = ownProcess ? forkEngine(options, receive, fail) : runEngine(options, receive)
   }
 
@@ -76,7 +77,7 @@ export class Traffic {
 
   /** Milliseconds since the traffic began: the clock of the ledger. */
   get nowMs() {
-    return performance.timeOrigin + performance.now() - this.#originMs
+    return performance.timeOrigin + performance.now() - this.originMs
   }
 
   /** @param {string} label */
