@@ -89,8 +89,9 @@ function shortName(release) {
 
 /** @param {{ buckets: number, bucketMs: number }} timeline */
 function renderAxis({ buckets, bucketMs }) {
+  const step = [10, 20, 30, 60].find((seconds) => (seconds * 1_000) / bucketMs >= '|100 s '.length) ?? 300
   let axis = ''
-  for (let seconds = 0; ; seconds += 10) {
+  for (let seconds = 0; ; seconds += step) {
     const column = Math.round((seconds * 1_000) / bucketMs)
     const tick = `|${seconds} s`
     if (column + tick.length > Math.max(buckets, tick.length)) return axis
