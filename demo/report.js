@@ -36,16 +36,7 @@ export function composeLedger({ ledger, first, deploys, faults, stories }, paint
     ...heading(`Who answered, over time (a column is ${bucketMs / 1_000} s; ├ systemctl restart begins, ┤ ends)`),
     ...renderChart(ledger.timeline(bucketMs), releases, handovers, paint),
     ...heading('Latency, but for downloads'),
-    ...renderLatency(
-      [
-        ['before and between', ledger.latencyOutside(handovers)],
-        ...handovers.map(({ label, ok, fromMs, toMs }) => /** @type {[string, import('../test/traffic/ledger.js').Latency]} */ ([
-          `handover to ${label}${ok ? '' : ', failed'}`,
-          ledger.latency(fromMs, toMs),
-        ])),
-      ],
-      paint,
-    ),
+    ...renderLatency(listLatencies(ledger, first, deploys), paint),
     ...heading('Failed requests, of all that were sent (nothing is ever sent twice)'),
     ...renderFailures(ledger.byKind(), ledger.failures, paint),
     ...stories.flatMap(({ deploy, journal }) => [
@@ -55,6 +46,29 @@ export function composeLedger({ ledger, first, deploys, faults, stories }, paint
     '',
     ...composeVerdict(ledger, deploys, faults, paint),
   ]
+}
+
+/**
+ * Steady time and handovers in turn, so that each handover stands below what was usual before it.
+ *
+ * @param {import('../test/traffic/ledger.js').Ledger} ledger
+ * @param {string} first
+ * @param {Deploy[]} deploys
+ * @returns {[string, import('../test/traffic/ledger.js').Latency][]}
+ */
+function listLatencies(ledger, first, deploys) {
+  /** @type {[string, import('../test/traffic/ledger.js').Latency][]} */
+  const rows = []
+  let serving = first
+  let steadyMs = 0
+  for (const { release, status, fromMs, toMs } of deploys) {
+    rows.push([`${serving} alone`, ledger.latency(steadyMs, fromMs)])
+    rows.push([status === 0 ? `  handover to ${release}` : `  ${release} fails`, ledger.latency(fromMs, toMs)])
+    if (status === 0) serving = release
+    steadyMs = toMs
+  }
+  rows.push([`${serving} alone`, ledger.latency(steadyMs)])
+  return rows
 }
 
 /**

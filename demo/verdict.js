@@ -48,8 +48,10 @@ function judgeGood(ledger, { release, status, activeState, toMs }, untilMs) {
   const faults = []
   if (status !== 0) faults.push(`The deploy of ${release} ended with ${status}, expected 0.`)
   if (activeState !== 'active') faults.push(`shop.service is ${activeState} after ${release}, expected active.`)
-  // Kept connections move over one by one, with the next answer on each: look at the last second before the next deploy.
-  const settled = startedBetween(ledger, Math.max(toMs, Math.min(untilMs, ledger.endMs ?? Infinity) - 1_000), untilMs)
+  // Kept connections move over one by one, with the next answer on each: look at the last second of requests.
+  const after = startedBetween(ledger, toMs, untilMs)
+  const lastMs = after.reduce((latest, record) => Math.max(latest, record.startMs), -Infinity)
+  const settled = after.filter((record) => record.startMs >= lastMs - 1_000)
   const others = settled.filter((record) => record.release !== release)
   if (settled.length === 0) faults.push(`No request came to see who answers after the deploy of ${release}.`)
   if (others.length > 0) faults.push(`${others.length} requests were still answered by ${others[0]?.release || 'nobody'} long after the deploy of ${release}.`)

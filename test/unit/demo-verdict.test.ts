@@ -53,6 +53,7 @@ describe('each broken promise is a fault', () => {
     ['the broken one is not seen by monitoring', ({ deploys }) => (deploys[1]!.activeState = 'active'), /active after the broken 3, expected failed/],
     ['the broken one answered', ({ records }) => (records[215]!.release = '3'), /The broken 3 answered 1 requests/],
     ['the broken one stopped the good one, which came back', ({ records }) => records.slice(215).forEach((record) => (record.generation = '9')), /2 was started anew around the broken 3: generations 2, 9/],
+    ['nobody asked after a good one', ({ records }) => records.splice(130, 70), /No request came to see who answers after the deploy of 2/],
     ['nobody asked after the broken one', ({ records }) => records.splice(205, 96), /No request came after the broken 3/],
     ['a deploy was not tried', ({ deploys }) => deploys.pop(), /Only 2 of 3 deploys were tried/],
     ['the listener is down', ({ run }) => (run.socketState = 'failed'), /socket unit is failed at the end/],
@@ -73,6 +74,8 @@ test('the whole ledger fits 80 columns, and says so when all is well', () => {
   for (const line of lines) expect([...line].length).toBeLessThanOrEqual(80)
   expect(lines.at(-1)).toBe('2 releases and 1 broken one, 400 requests, 0 failed.')
   expect(lines).toContain(journal.trimEnd())
+  const latencies = lines.filter((line) => / ms$/.test(line)).map((line) => line.slice(0, 28).trimEnd())
+  expect(latencies).toEqual(['1 alone', '  handover to 2', '2 alone', '  3 fails', '2 alone', '  handover to 4', '4 alone'])
   const faulty = composeLedger({ ledger: ledgerOf(records), first: '1', deploys, faults: ['It is cold.'], stories: [] }, makePaint(false))
   expect(faulty.at(-1)).toBe('Fault: It is cold.')
 })
