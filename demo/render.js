@@ -151,12 +151,27 @@ export function renderFailures(byKind, failures, paint) {
     formatCount(requests),
     ...outcomes.map((_, index) => formatCount(failed.filter((failure) => column(failure) === index).length)),
   ]
-  const cells = Object.entries(byKind).map(([kind, { requests }]) =>
+  const rank = (/** @type {string} */ kind) => (Object.keys(kindNames).indexOf(kind) + 100) % 100
+  const kinds = Object.entries(byKind).sort(([a], [b]) => rank(a) - rank(b))
+  const cells = kinds.map(([kind, { requests }]) =>
     row(kindNames[kind] ?? kind, requests, failures.filter((failure) => failure.kind === kind)),
   )
   const total = Object.values(byKind).reduce((sum, { requests }) => sum + requests, 0)
   cells.push(row('all', total, failures))
   return renderTable(['', 'requests', ...outcomes.map(([heading]) => heading)], cells, [11, 9, 8, 7, 8, 8, 6, 7, 7, 7], paint)
+}
+
+/**
+ * The first few failed requests in words, for whoever must find out why.
+ *
+ * @param {RequestRecord[]} failures
+ */
+export function listFailures(failures) {
+  return failures.slice(0, 5).flatMap(({ kind, startMs, durationMs, release, outcome, detail }) => {
+    const times = `sent at ${(startMs / 1_000).toFixed(3)} s, failed after ${formatMs(durationMs)}`
+    const line = `${kindNames[kind] ?? kind}, ${times}: ${outcome}, answered by ${release || 'nobody'}${detail ? ` (${detail})` : ''}`
+    return foldLine(line, width, '      ')
+  })
 }
 
 /**

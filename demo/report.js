@@ -1,5 +1,5 @@
 // @ts-check
-import { chooseBucketMs, foldJournal, formatCount, makePaint, renderChart, renderFailures, renderLatency } from './render.js'
+import { chooseBucketMs, foldJournal, formatCount, listFailures, makePaint, renderChart, renderFailures, renderLatency } from './render.js'
 
 /** @typedef {import('./verdict.js').Deploy} Deploy */
 /**
@@ -39,6 +39,7 @@ export function composeLedger({ ledger, first, deploys, faults, stories }, paint
     ...renderLatency(listLatencies(ledger, first, deploys), paint),
     ...heading('Failed requests, of all that were sent (nothing is ever sent twice)'),
     ...renderFailures(ledger.byKind(), ledger.failures, paint),
+    ...(ledger.failures.length > 0 ? ['', ...listFailures(ledger.failures)] : []),
     ...stories.flatMap(({ deploy, journal }) => [
       ...heading(`The journal's story of ${deploy.release} (journalctl -u shop -u 'shop@*')`),
       ...foldJournal(journal),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { chooseBucketMs, foldJournal, formatCount, formatMs, makePaint, renderChart, renderFailures, renderLatency } from '../../demo/render.js'
+import { chooseBucketMs, foldJournal, formatCount, formatMs, listFailures, makePaint, renderChart, renderFailures, renderLatency } from '../../demo/render.js'
 import type { RequestRecord } from '../traffic/ledger.js'
 
 const plain = makePaint(false)
@@ -92,6 +92,11 @@ describe('the tables', () => {
     ]
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(80)
   })
+})
+
+test('the first failures are told in words', () => {
+  const lines = listFailures([{ ...failure('post', 'reset'), startMs: 16_789, detail: 'read ECONNRESET' }])
+  expect(lines).toEqual(['POST, sent at 16.789 s, failed after 1.0 ms: reset, answered by nobody (read', '      ECONNRESET)'])
 })
 
 test('the journal is folded at 80 columns, and nothing of it is lost', () => {

@@ -74,7 +74,7 @@ test('the whole ledger fits 80 columns, and says so when all is well', () => {
   for (const line of lines) expect([...line].length).toBeLessThanOrEqual(80)
   expect(lines.at(-1)).toBe('2 releases and 1 broken one, 400 requests, 0 failed.')
   expect(lines).toContain(journal.trimEnd())
-  const latencies = lines.filter((line) => / ms$/.test(line)).map((line) => line.slice(0, 28).trimEnd())
+  const latencies = lines.filter((line) => line.endsWith(' ms')).map((line) => line.slice(0, 28).trimEnd())
   expect(latencies).toEqual(['1 alone', '  handover to 2', '2 alone', '  3 fails', '2 alone', '  handover to 4', '4 alone'])
   const faulty = composeLedger({ ledger: ledgerOf(records), first: '1', deploys, faults: ['It is cold.'], stories: [] }, makePaint(false))
   expect(faulty.at(-1)).toBe('Fault: It is cold.')
