@@ -38,7 +38,6 @@ export const listeners: Check<Listener[]> = (value, site) => {
     if (other !== undefined) site.at(name).report(explainClash(listener, other))
     found.push(listener)
   }
-  if (Object.keys(value).length === 0) return site.report('names no listener, and there is nothing to hold: add http = "127.0.0.1:8080"')
   return site.problems.length === before ? found : undefined
 }
 

@@ -28,7 +28,8 @@ export const schema = tableOf({
   env_file: optional(absolutePath),
   data: withDefault(trueOrFalse, false),
   watchdog: optional(durationBetween('1s', '1h')),
-  listen: required(listeners, 'there is nothing to hold without it; add [listen] and below it http = "127.0.0.1:8080"'),
+  // None: a worker, which takes its work from a queue.
+  listen: withDefault(listeners, {}),
   start: withDefault(
     tableOf({
       timeout: withDefault(durationBetween('100ms', '24h'), '60s'),

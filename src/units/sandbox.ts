@@ -72,6 +72,7 @@ function callFilters({ sandbox }: Config): Values {
   return {
     addressFamilies: ['AF_UNIX', 'AF_INET', 'AF_INET6', 'AF_NETLINK', ...sandbox.addressFamilies].join(' '),
     restrictNamespaces: yesNo(!sandbox.namespaces),
+    restrictSetuid: yesNo(!sandbox.setuid),
     systemCalls: [
       '@system-service',
       // Chromium's sandbox needs the calls as well as the namespaces.

@@ -1,0 +1,98 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { loadConfig, parseConfig } from '../../../src/config/load.js'
+import { renderUnits, type Installation } from '../../../src/units/render.js'
+
+const installation: Installation = {
+  scope: 'system',
+  node: '/usr/bin/node',
+  cli: '/usr/lib/node_modules/holdfast/dist/cli/main.js',
+  instances: '/var/lib/holdfast/shop/instances',
+  homePaths: [],
+}
+const example = join(import.meta.dirname, '../../../units/example')
+
+const render = (toml: string, over: Partial<Installation> = {}): Map<string, string> => {
+  const config = parseConfig(`app = "shop"\ncommand = ["node", "server.js"]\n${toml}`, { file: 'holdfast.toml' })
+  return new Map(renderUnits(config, { ...installation, ...over }).map(({ name, text }) => [name, text]))
+}
+const settings = (text = ''): string[] => text.split('\n').filter((line) => line !== '' && !/^[#[]/.test(line))
+
+// `npx vitest run -u --project unit test/unit/units` writes the set anew.
+describe('the reference set', () => {
+  const units = renderUnits(loadConfig(join(example, 'holdfast.toml')), installation)
+
+  it('has no file too many or too few', () => {
+    expect(units.map(({ name }) => name).sort()).toEqual(readdirSync(example).filter((name) => name !== 'holdfast.toml').sort())
+  })
+
+  it.each(units.map(({ name, text }) => [name, text]))('%s is what the code renders', async (name, text) => {
+    await expect(text).toMatchFileSnapshot(join(example, name))
+  })
+})
+
+it('gives a worker without listeners neither sockets nor an activation', () => {
+  const units = render('')
+  expect([...units.keys()]).toEqual(['shop.service', 'shop-drain.service', 'shop@.service'])
+  expect(settings([...units.values()].join('\n')).join('\n')).not.toMatch(/socket|activate/i)
+})
+
+it('leaves out what is not set', () => {
+  const template = settings(render('').get('shop@.service'))
+  for (const name of ['MemoryMax', 'TasksMax', 'WatchdogSec', 'StateDirectory', 'ReadWritePaths', 'BindReadOnlyPaths']) {
+    expect(template.filter((line) => line.startsWith(`${name}=`))).toEqual([])
+  }
+})
+
+it('runs as a static account where one is given', () => {
+  const template = settings(render('user = "deploy"').get('shop@.service'))
+  expect(template).toContain('User=deploy')
+  expect(template).not.toContain('DynamicUser=yes')
+})
+
+it.each([
+  ['write_paths = ["/srv/up loads", "/srv/100%"]', ['ReadWritePaths="/srv/up loads" "/srv/100%%"']],
+  ['home = "read-only"', ['ProtectHome=read-only']],
+  ['home = "visible"', ['ProtectHome=no']],
+  ['devices = true', ['PrivateDevices=no']],
+  ['processes = true', ['ProtectProc=default']],
+  ['namespaces = true', ['RestrictNamespaces=no', 'SystemCallFilter=@mount chroot']],
+  ['setuid = true', ['NoNewPrivileges=no', 'RestrictSUIDSGID=no', 'PrivateUsers=no']],
+  ['capabilities = ["CAP_NET_RAW"]', ['CapabilityBoundingSet=CAP_NET_RAW', 'AmbientCapabilities=CAP_NET_RAW', 'PrivateUsers=no']],
+  ['address_families = ["AF_PACKET"]', ['RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET']],
+  ['system_calls = ["@resources"]', ['SystemCallFilter=@resources']],
+])('relaxes the sandbox by %s, and nothing else', (key, expected) => {
+  const strict = settings(render('').get('shop@.service'))
+  const relaxed = settings(render(`[sandbox]\n${key}`).get('shop@.service'))
+  expect(relaxed.filter((line) => !strict.includes(line))).toEqual(expect.arrayContaining(expected))
+  expect(relaxed.filter((line) => !strict.includes(line))).toHaveLength(expected.length)
+})
+
+it('shows node alone of the home folders, where it lies there', () => {
+  const template = settings(render('', { homePaths: ['/root/.nvm/versions/node/v22.1.0'] }).get('shop@.service'))
+  expect(template).toContain('ProtectHome=tmpfs')
+  expect(template).toContain('BindReadOnlyPaths="/root/.nvm/versions/node/v22.1.0"')
+})
+
+it('binds an address of the network before the machine has it, and a loopback one as ever', () => {
+  const units = render('[listen]\npublic = "192.0.2.1:80"\nlocal = "127.0.0.1:80"\nall = 81\nsix = "[2001:db8::1]:80"')
+  expect(settings(units.get('shop-public.socket'))).toContain('FreeBind=yes')
+  expect(settings(units.get('shop-six.socket'))).toEqual(expect.arrayContaining(['ListenStream=[2001:db8::1]:80', 'FreeBind=yes']))
+  expect(settings(units.get('shop-local.socket'))).not.toContain('FreeBind=yes')
+  expect(settings(units.get('shop-all.socket'))).toContain('ListenStream=81')
+})
+
+it('asks of a user’s manager only what it may do', () => {
+  const units = render('[listen]\nhttp = 8080', { scope: 'user' })
+  const template = settings(units.get('shop@.service'))
+  expect(template.filter((line) => /^(User|DynamicUser|Private|Protect|ReadWrite|Bind|Capability|Ambient|RemoveIPC)/.test(line))).toEqual([])
+  expect(units.get('shop.service')).toContain('main.js" --user handover shop')
+  expect(units.get('shop.service')).toContain('WantedBy=default.target')
+})
+
+it('puts no value where it could become a directive', () => {
+  const units = render('description = "a % of $HOME \\"b\\""')
+  expect(settings(units.get('shop.service'))).toContain('Description=a %% of $HOME "b"')
+  expect(() => render('', { instances: '/home/a\nExecStart=/bin/evil/instances' })).toThrow(/cannot stand/)
+})
