@@ -1,0 +1,65 @@
+import { isMainThread } from 'node:worker_threads'
+
+/** Who this process is, as the handover that started it said. */
+export interface Instance {
+  app: string
+  /** The release's id. */
+  release: string
+  /** Increases with each handover; the same release started twice is two generations. */
+  generation: number
+  /** `<generation>.<process>`, the instance name of the unit `<app>@….service`. */
+  name: string
+}
+
+/**
+ * What this process is to systemd:
+ * - `outside`: nothing of systemd's or Holdfast's is in the environment. The runtime is inert.
+ * - `main`: the process that systemd started and talks to.
+ * - `helper`: a worker thread, a cluster worker or a child of such a process. The runtime is inert here too.
+ * - `lost`: systemd passed the sockets to another process, such as `npm` or a shell, which started this one.
+ */
+export type Role = 'outside' | 'main' | 'helper' | 'lost'
+
+/** The variable by which the main process tells those that it starts that they are not it. */
+const ownerVariable = 'HOLDFAST_PID'
+
+/** Milliseconds from SIGTERM to the hard end, when HOLDFAST_DRAIN_TIMEOUT_MS is not set: below systemd's default of 90 s. */
+export const defaultDrainTimeoutMs = 80_000
+
+/** The instance described by the HOLDFAST_ variables, or undefined when they are not set. */
+export function readInstance(env: NodeJS.ProcessEnv): Instance | undefined {
+  const { HOLDFAST_APP: app, HOLDFAST_INSTANCE: name } = env
+  if (!app || !name) return undefined
+  return { app, name, release: env.HOLDFAST_RELEASE ?? '', generation: Number(env.HOLDFAST_GENERATION) || 0 }
+}
+
+/** See `Role`. */
+export function readRole(env: NodeJS.ProcessEnv, pid: number, mainThread: boolean = isMainThread): Role {
+  const isOurs = Boolean(env.HOLDFAST_INSTANCE)
+  if (!isOurs && !env.LISTEN_FDS && !env.NOTIFY_SOCKET) return 'outside'
+  // NODE_UNIQUE_ID is how a cluster worker is told that it is one.
+  if (!mainThread || env.NODE_UNIQUE_ID !== undefined) return 'helper'
+  if (env[ownerVariable] && env[ownerVariable] !== String(pid)) return 'helper'
+  if (env.LISTEN_PID && env.LISTEN_PID !== String(pid)) return isOurs ? 'lost' : 'helper'
+  return 'main'
+}
+
+/** Marks the environment, so that processes started from here do not take themselves for the instance. */
+export function claimEnvironment(env: NodeJS.ProcessEnv, pid: number): void {
+  env[ownerVariable] = String(pid)
+}
+
+/** Milliseconds from SIGTERM to the hard end of the drain. */
+export function readDrainTimeoutMs(env: NodeJS.ProcessEnv): number {
+  const value = Number(env.HOLDFAST_DRAIN_TIMEOUT_MS)
+  return env.HOLDFAST_DRAIN_TIMEOUT_MS && Number.isFinite(value) && value >= 0 ? value : defaultDrainTimeoutMs
+}
+
+/** Why the sockets are not here, and what to do about it. */
+export function explainLostSockets(env: NodeJS.ProcessEnv, pid: number): string {
+  return (
+    `systemd passed the sockets to process ${env.LISTEN_PID}, but this is process ${pid}: something between systemd and node ` +
+    '(npm start, npx, tsx, node --watch, sh -c "node …; …") started it and does not pass them on. ' +
+    'Let the unit start node itself: command = ["node", "server.js"] in holdfast.toml (node --import … is fine)'
+  )
+}

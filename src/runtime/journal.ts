@@ -1,0 +1,111 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, fstatSync, writeSync } from 'node:fs'
+import type { Instance } from './instance.js'
+import { errorFields, fieldValue, formatFields, journalFields } from './journal-fields.js'
+import { loadJournald, type Journald } from './native.js'
+
+/** Writes one entry. `message` may be an Error. `fields` become journal fields: `requestId` is `REQUEST_ID`. Never throws. */
+export type LogFunction = (message: unknown, fields?: object) => void
+
+/** One function per priority of syslog(3) that an app has a use for. */
+export interface Log {
+  debug: LogFunction
+  info: LogFunction
+  notice: LogFunction
+  warn: LogFunction
+  error: LogFunction
+  critical: LogFunction
+}
+
+/** Fields of an entry under their final names; MESSAGE must be among them, PRIORITY is 0 to 7 and 6 by default. */
+export type JournalEntry = { MESSAGE: string; PRIORITY?: number } & Record<string, unknown>
+
+const journalSocket = '/run/systemd/journal/socket'
+const nativeLevels = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'] as const
+const programTimeoutMs = 5000
+
+/**
+ * Writes a structured entry to the journal, whoever calls it: natively, or else by `logger --journald` of util-linux, which
+ * has the structure too but costs a process. Lines are kept in MESSAGE; in other fields `logger` gets them as blanks.
+ * @returns `failed` when there is no journal or neither way worked. Never throws
+ */
+export function writeJournal(entry: JournalEntry): 'sent' | 'failed' {
+  const { MESSAGE, PRIORITY = 6, ...rest } = entry
+  const fields: Record<string, string> = {}
+  for (const [name, value] of Object.entries(rest)) if (value !== undefined) fields[name] = fieldValue(value)
+  if (!existsSync(journalSocket)) return 'failed'
+  const native = loadJournald()
+  if (native && sendNatively(native, PRIORITY, fieldValue(MESSAGE), fields)) return 'sent'
+  const lines = [
+    ...fieldValue(MESSAGE).split('\n').map((line) => `MESSAGE=${line}`),
+    `PRIORITY=${PRIORITY}`,
+    ...Object.entries(fields).map(([name, value]) => `${name}=${value.replace(/\n/g, ' ')}`),
+  ]
+  const result = spawnSync('logger', ['--journald'], { input: `${lines.join('\n')}\n`, timeout: programTimeoutMs })
+  return result.status === 0 ? 'sent' : 'failed'
+}
+
+/**
+ * The log of an app. Under systemd each entry carries the release and generation, natively as fields; without the native
+ * package as lines on standard output whose `<N>` prefix systemd reads as the priority (sd-daemon(3)), the fields as text.
+ * Outside systemd it is plain console output.
+ */
+export function createLog(instance: Instance | undefined, env: NodeJS.ProcessEnv = process.env): Log {
+  const identity: Record<string, string> = instance
+    ? {
+        SYSLOG_IDENTIFIER: instance.app,
+        HOLDFAST_APP: instance.app,
+        HOLDFAST_RELEASE: instance.release,
+        HOLDFAST_GENERATION: String(instance.generation),
+        HOLDFAST_INSTANCE: instance.name,
+      }
+    : {}
+  const native = instance && existsSync(journalSocket) ? loadJournald() : undefined
+  const prefixed = isJournal(env.JOURNAL_STREAM, 1)
+
+  const write = (priority: number, message: unknown, given?: object): void => {
+    try {
+      const isError = message instanceof Error
+      const text = fieldValue(message)
+      const fields = { ...journalFields(given), ...(isError ? errorFields('ERROR', message) : {}) }
+      if (native && sendNatively(native, priority, text, { ...fields, ...identity })) return
+      const lines = `${text}${formatFields(fields)}`.split('\n')
+      const fd = prefixed || priority > 4 ? 1 : 2
+      writeText(fd, lines.map((line) => `${prefixed ? `<${priority}>` : ''}${line}\n`).join(''))
+    } catch {
+      // a log call is never the reason for a failure
+    }
+  }
+  const at = (priority: number): LogFunction => (message, fields) => write(priority, message, fields)
+  return { debug: at(7), info: at(6), notice: at(5), warn: at(4), error: at(3), critical: at(2) }
+}
+
+/** Whether a descriptor is the stream that systemd connected to the journal; see JOURNAL_STREAM in systemd.exec(5). */
+export function isJournal(stream: string | undefined, fd: number): boolean {
+  if (!stream) return false
+  try {
+    const { dev, ino } = fstatSync(fd)
+    return stream === `${dev}:${ino}`
+  } catch {
+    return false
+  }
+}
+
+function sendNatively(native: Journald, priority: number, message: string, fields: Record<string, string>): boolean {
+  try {
+    native[nativeLevels[priority] ?? 'info'](message, fields)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** At once, so that nothing is lost when the process ends; a full pipe is left to the stream, which waits for its reader. */
+function writeText(fd: 1 | 2, text: string): void {
+  try {
+    writeSync(fd, text)
+  } catch {
+    const stream = fd === 1 ? process.stdout : process.stderr
+    stream.write(text, () => {})
+  }
+}
