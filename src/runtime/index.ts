@@ -1,0 +1,76 @@
+/**
+ * What an app imports from `holdfast`. Outside systemd all of it is inert: `listen()` listens on the port given, logs go to the
+ * console, and the rest does nothing.
+ */
+import type net from 'node:net'
+import type { DrainHook } from './drain.js'
+import type { Instance } from './instance.js'
+import type { Log } from './journal.js'
+import type { NotifyOutcome } from './notify.js'
+import type { ListenTarget } from './runtime.js'
+import { sharedRuntime } from './shared.js'
+
+export type { DrainContext, DrainHook } from './drain.js'
+export type { Instance } from './instance.js'
+export type { JournalEntry, Log, LogFunction } from './journal.js'
+export type { NotifyOutcome } from './notify.js'
+export type { ListenTarget } from './runtime.js'
+
+const runtime = sharedRuntime()
+
+/** App, release, generation and instance name of this process; undefined outside Holdfast. */
+export const instance: Instance | undefined = runtime.instance
+
+/** Writes to the journal with the fields HOLDFAST_APP, _RELEASE, _GENERATION and _INSTANCE. Never throws. */
+export const log: Log = runtime.log
+
+/** Aborted when the drain begins: for loops and long polls that shall end then. Never outside systemd. */
+export const draining: AbortSignal = runtime.drain.signal
+
+/** One inherited listener; `listening` once a server of this process accepts on it. */
+export interface ListenerInfo {
+  name: string
+  /** As in `[listen]`: `host:port`, `[v6]:port`, a port, or a path. */
+  address: string | undefined
+  fd: number
+  listening: boolean
+}
+
+/** The listeners that systemd passed to this process; empty outside. */
+export function listeners(): ListenerInfo[] {
+  return runtime.listeners()
+}
+
+/**
+ * Makes a server (node:http, https, http2, net) listen, and drain on SIGTERM. Under systemd it accepts on the inherited listener
+ * with that name, port or path, or on the only one there is; otherwise, and outside, it binds the port or path given.
+ * @param target a listener's name, a port, an absolute path, or an object; a name alone is not enough outside systemd
+ * @returns settles when the server listens; rejects with the server's own error, or with a HoldfastError (`usage`) when there is
+ *   neither such a listener nor a port or path
+ */
+export function listen<T extends net.Server>(server: T, target: string | number | ListenTarget = {}): Promise<T> {
+  if (typeof target === 'number') return runtime.listen(server, { port: target })
+  if (typeof target === 'string') return runtime.listen(server, target.startsWith('/') ? { path: target } : { name: target })
+  return runtime.listen(server, target)
+}
+
+/**
+ * Tells systemd that this instance can serve (READY=1, sd_notify(3)). The handover waits for it. Sent once; with
+ * `holdfast/register` it is sent by itself, and this is no harm.
+ */
+export function ready(): NotifyOutcome {
+  return runtime.ready()
+}
+
+/** Sets the line that `systemctl status` shows; at most one per second is sent, the newest wins. */
+export function status(text: string): NotifyOutcome {
+  return runtime.status(text)
+}
+
+/**
+ * Runs a function when the drain begins. The process lives until its promise settles, or until the hard end
+ * (`drain.timeout`), when `context.signal` is aborted. An error is logged and changes nothing else.
+ */
+export function onDrain(hook: DrainHook): void {
+  runtime.onDrain(hook)
+}

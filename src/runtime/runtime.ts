@@ -1,0 +1,179 @@
+import { errorMonitor } from 'node:events'
+import net from 'node:net'
+import { HoldfastError } from '../errors.js'
+import { bindInherited, type OriginalListen } from './bind.js'
+import { Drain, type DrainHook } from './drain.js'
+import { forgetInheritance, readInheritance, type InheritedListener } from './inherited.js'
+import {
+  claimEnvironment, explainLostSockets, readDrainTimeoutMs, readInstance, readRole, type Instance, type Role,
+} from './instance.js'
+import { createLog, type Log } from './journal.js'
+import { formatRequest, readListenArguments, type ListenRequest } from './listen-arguments.js'
+import { whenMainEvaluated } from './main-module.js'
+import { matchListener, matchName, type Match } from './match.js'
+import { notifyReady, notifyStatus, type NotifyOutcome } from './notify.js'
+import { startWatchdog } from './watchdog.js'
+
+/** Where a server shall listen: by name, by port or by path; outside systemd the name alone is not enough. */
+export interface ListenTarget {
+  name?: string
+  port?: number
+  host?: string
+  path?: string
+}
+
+/** Everything that the runtime knows and does in one process; see index.ts for what apps get of it. */
+export class Runtime {
+  readonly role: Role
+  readonly instance: Instance | undefined
+  readonly log: Log
+  readonly drain: Drain
+  readonly #inherited: readonly InheritedListener[] = []
+  readonly #problems: readonly string[] = []
+  readonly #servers = new Map<InheritedListener, net.Server>()
+  readonly #listen = net.Server.prototype.listen as unknown as OriginalListen
+  #isActive = false
+  #isPreloaded = false
+  #ready: NotifyOutcome | undefined
+
+  constructor(options: { inert?: boolean } = {}) {
+    const { env, pid } = process
+    this.role = options.inert ? 'helper' : readRole(env, pid)
+    this.instance = this.role === 'main' || this.role === 'lost' ? readInstance(env) : undefined
+    this.log = createLog(this.instance, env)
+    this.drain = new Drain({ log: this.log, timeoutMs: readDrainTimeoutMs(env) })
+    if (this.role !== 'main') return
+    const { listeners, problems } = readInheritance(env, pid)
+    this.#inherited = listeners
+    this.#problems = problems
+    forgetInheritance(env)
+    claimEnvironment(env, pid)
+  }
+
+  listeners(): { name: string; address: string | undefined; fd: number; listening: boolean }[] {
+    return this.#inherited.map((listener) => {
+      const { name, address, fd } = listener
+      return { name, address, fd, listening: this.#servers.get(listener)?.listening ?? false }
+    })
+  }
+
+  /** READY=1, once; a call that failed may be repeated. */
+  ready(): NotifyOutcome {
+    this.#activate()
+    if (this.role !== 'main') return 'not-supervised'
+    if (this.#ready === 'sent') return 'sent'
+    const served = this.#inherited.filter((listener) => this.#servers.has(listener)).map(formatListener)
+    this.#ready = notifyReady(served.length > 0 ? `serving ${served.join(', ')}` : 'running')
+    if (this.#ready === 'failed') this.log.error('READY=1 could not be sent: see `holdfast doctor`')
+    return this.#ready
+  }
+
+  status(text: string): NotifyOutcome {
+    return this.role === 'main' ? notifyStatus(text) : 'not-supervised'
+  }
+
+  onDrain(hook: DrainHook): void {
+    this.#activate()
+    this.drain.addHook(hook)
+  }
+
+  /** Level 2: an app hands its server over. Settles when the server listens. */
+  listen<T extends net.Server>(server: T, target: ListenTarget): Promise<T> {
+    this.#activate()
+    const { name, ...address } = target
+    const request: ListenRequest = address.port === undefined && address.path === undefined ? { kind: 'any' } : readListenArguments([address])
+    const isTaken = (listener: InheritedListener): boolean => this.#servers.has(listener)
+    const named: Match = name === undefined ? { kind: 'none' } : matchName(this.#inherited, isTaken, name)
+    const match = name === undefined ? matchListener(this.#inherited, isTaken, request) : named
+    if (match.kind !== 'exact' && match.kind !== 'only' && request.kind === 'any') return Promise.reject(this.#explain(name, match))
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.once('listening', () => {
+        server.off('error', reject)
+        resolve(server)
+      })
+      this.#bind(server, request, match, [address])
+    })
+  }
+
+  /** Level 1: everything happens by itself. Does nothing in a process that is not systemd's main process. */
+  preload(): void {
+    this.#activate()
+    if (this.role !== 'main' || this.#isPreloaded) return
+    this.#isPreloaded = true
+    const listen = (server: net.Server, args: unknown[]): net.Server => this.#intercept(server, args)
+    net.Server.prototype.listen = function (this: net.Server, ...args: unknown[]) {
+      return listen(this, args)
+    } as typeof net.Server.prototype.listen
+    void whenMainEvaluated().then(() => {
+      if (this.#inherited.length === 0) this.ready()
+      else if (this.#ready === undefined) this.status(`waiting until the app listens on ${this.#unused().map(formatListener).join(', ')}`)
+    })
+  }
+
+  #intercept(server: net.Server, args: unknown[]): net.Server {
+    const request = readListenArguments(args)
+    const match = matchListener(this.#inherited, (listener) => this.#servers.has(listener), request)
+    return this.#bind(server, request, match, args)
+  }
+
+  #bind(server: net.Server, request: ListenRequest, match: Match, args: unknown[]): net.Server {
+    if (this.role === 'main' && request.kind !== 'ephemeral' && request.kind !== 'other') this.drain.attach(server)
+    if (match.kind === 'taken' || match.kind === 'none') {
+      this.#warnUnlisted(request, match)
+      return this.#listen.apply(server, args)
+    }
+    const { listener } = match
+    if (match.kind === 'only' && request.kind === 'address') {
+      this.log.notice(`${formatRequest(request)} takes ${formatListener(listener)}, the only listener of this instance`)
+    }
+    this.#servers.set(listener, server)
+    const release = (): boolean => this.#servers.delete(listener)
+    server.once(errorMonitor as unknown as string, release)
+    server.once('listening', () => {
+      server.off(errorMonitor as unknown as string, release)
+      if (this.#isPreloaded && this.#unused().length === 0) this.ready()
+    })
+    return bindInherited(server, listener, request, this.#listen)
+  }
+
+  #unused(): InheritedListener[] {
+    return this.#inherited.filter((listener) => !this.#servers.get(listener)?.listening)
+  }
+
+  /** Once, when something of the runtime is used. */
+  #activate(): void {
+    if (this.#isActive) return
+    this.#isActive = true
+    for (const problem of this.#problems) this.log.error(problem)
+    if (this.role === 'lost') {
+      const text = explainLostSockets(process.env, process.pid)
+      this.log.error(text)
+      notifyStatus(text)
+    }
+    if (this.role !== 'main') return
+    startWatchdog()
+    this.drain.listenForSigterm()
+  }
+
+  #warnUnlisted(request: ListenRequest, match: Match): void {
+    if (this.role !== 'main' || request.kind !== 'address' || !this.instance) return
+    const what = match.kind === 'taken'
+      ? `${formatRequest(request)}: ${formatListener(match.listener)} is in use by another server of this process already`
+      : `${formatRequest(request)} is not in [listen]${this.#inherited.length > 0 ? ` (${this.#inherited.map(formatListener).join(', ')})` : ''}`
+    this.log.warn(`${what}: node binds the address itself, and two generations cannot both do that; add it to [listen] in holdfast.toml`)
+  }
+
+  #explain(name: string | undefined, match: Match): HoldfastError {
+    const names = this.#inherited.map(formatListener).join(', ') || 'none'
+    if (match.kind === 'taken') return new HoldfastError('usage', `listener ${name} is in use by another server of this process already`)
+    const what = name === undefined ? 'listen() without a port' : `listen("${name}") without a port`
+    return new HoldfastError('usage', `${what} needs an inherited listener to go with; inherited here: ${names}`, {
+      hint: `say where to listen outside systemd too: listen(server, { ${name === undefined ? '' : `name: '${name}', `}port: 3000 })`,
+    })
+  }
+}
+
+function formatListener(listener: InheritedListener): string {
+  return listener.address === undefined ? listener.name : `${listener.name} (${listener.address})`
+}
