@@ -1,5 +1,6 @@
 import { listOf, type Check } from './check.js'
-import { findSocketLoss, splitWords } from './socket-loss.js'
+import { splitWords } from './shell-words.js'
+import { findSocketLoss } from './socket-loss.js'
 import { quote, tomlList } from './quote.js'
 
 const example = 'command = ["node", "server.js"]'
