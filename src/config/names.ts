@@ -78,7 +78,7 @@ const group = nameIn('group', 'a group such as "www-data"')
 
 function nameIn(database: 'passwd' | 'group', expected: string): Check<string> {
   return (value, site) => {
-    if (typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value))) {
+    if (typeof value === 'number' || (typeof value === 'string' && /^\d{1,10}$/.test(value))) {
       return site.report(`expected the name of ${expected}, got the number ${value}: see \`getent ${database} ${value}\``)
     }
     if (typeof value !== 'string' || !/^[a-z_][a-z0-9_-]{0,30}$/.test(value)) {

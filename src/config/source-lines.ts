@@ -77,8 +77,8 @@ class Scanner {
       } else if (count !== undefined) {
         path = [...path, count - 1]
       }
+      this.record(path, start)
     }
-    this.record(path, start)
     return path
   }
 

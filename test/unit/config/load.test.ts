@@ -131,6 +131,13 @@ timeout = 60
     expect(lines.at(-1)).toBe('holdfast.toml: … and 3975 more')
   })
 
+  test.each(['watchdog = "#"', 'user = "#"', 'limits.memory = "#"', 'listen.b = "localhost:#"', 'listen.b = "/#"', 'env.A# = 1', 'wrong# = 1', 'directory = "/#/.."'])(
+    'a long value is cut: %s', (line) => {
+      const text = `app = "shop"\ncommand = "a"\n${line.replace('#', '1'.repeat(50_000))}\n`
+      expect(refuse(text).length).toBeLessThan(1500)
+    },
+  )
+
   test('a value in a message can do nothing to a terminal', () => {
     expect(refuse(write('user = "\\u001b]0;x\\u0007\\u202e\\u009b"'))).toContain('got "\\u001b]0;x\\u0007\\u202e\\u009b"')
   })

@@ -59,6 +59,7 @@ describe('findSourceLines', () => {
     [['when'], 20],
     [['start'], 21],
     [['start', 'timeout'], 22],
+    [['a', 'b x'], 23],
     [['a', 'b x', 'c', 'd'], 24],
     [['many'], 25],
     [['many', 0, 'n'], 26],
