@@ -106,9 +106,9 @@ describe('[listen]', () => {
     expect(refuse(write('', line))).toContain(expected)
   })
 
-  test('must name one', () => {
-    expect(refuse('app = "a"\ncommand = ["x"]\n[listen]')).toContain('holdfast.toml:3: listen: names no listener')
-    expect(refuse('app = "a"\ncommand = ["x"]')).toContain('`listen` is missing')
+  test('may name none: a worker takes its work from a queue', () => {
+    expect(read('app = "a"\ncommand = ["x"]\n[listen]').listen).toEqual([])
+    expect(read('app = "a"\ncommand = ["x"]').listen).toEqual([])
   })
 
   test('a group without a mode may connect', () => {
