@@ -103,6 +103,11 @@ describe('what a configuration needs', () => {
   it('a folder', () => refuseInstall({ directory: '/srv/not/there' }, /directory = "\/srv\/not\/there": there is no such folder/, /mkdir -p \/srv\/not\/there/))
   it('a folder to write to', () => refuseInstall({ more: '[sandbox]\nwrite_paths = ["/srv/not/there"]' }, /no \/srv\/not\/there/, /mkdir -p/))
 
+  it('an account, where a dynamic user may not have what is asked for', async () => {
+    await refuseInstall({ more: '[sandbox]\nsetuid = true' }, /sandbox\.setuid = true has no effect without `user`/, /adduser --system --group bad-/)
+    await refuseInstall({ more: '[sandbox]\nhome = "visible"' }, /sandbox\.home = "visible" has no effect without `user`/, /write user = /)
+  })
+
   it('an account that is root by another name', async () => {
     await mustRun('useradd', ['--non-unique', '--uid', '0', 'toor'])
     onTestFinished(async () => void (await run('userdel', ['--force', 'toor'])))
