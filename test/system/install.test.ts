@@ -322,6 +322,39 @@ describe('uninstall', () => {
   })
 })
 
+it('a user’s own manager is served the same way, and nothing is left in the home folder', async () => {
+  const user = uniqueApp('own').slice(0, 20)
+  await mustRun('useradd', ['--create-home', user])
+  const uid = (await mustRun('id', ['-u', user])).trim()
+  await mustRun('systemctl', ['start', `user@${uid}`])
+  onTestFinished(async () => {
+    await systemctl('stop', `user@${uid}`)
+    await run('userdel', ['--remove', '--force', user])
+  })
+  const as = (command: string, ...args: string[]): ReturnType<typeof run> =>
+    run('setpriv', ['--reuid', uid, '--regid', uid, '--init-groups', command, ...args], { env: { HOME: `/home/${user}`, XDG_RUNTIME_DIR: `/run/user/${uid}` } })
+  const cli = (...args: string[]): ReturnType<typeof run> => as(process.execPath, join(root, 'dist/cli/main.js'), '--user', ...args)
+  const loaded = async (): Promise<string[]> => (await as('systemctl', '--user', 'list-units', '--all', '--plain', '--no-legend')).stdout.split('\n').map((line) => line.split(' ')[0] as string).sort()
+
+  const shop = await makeShop('own', { config: `data = true\n${quick}` })
+  const path = `/run/user/${uid}/hf/deep/http.sock`
+  await edit(shop, /http = .*/, `http = "${shop.address}"\npath = "${path}"`)
+  await shop.write({ 'server.js': `${serverJs('1')}\nhttp.createServer((q, s) => s.end()).listen(${JSON.stringify(path)})\n` })
+  await mkdir(`/home/${user}/.config/systemd/user`, { recursive: true })
+  await mustRun('chown', ['-R', `${user}:`, `/home/${user}`])
+  const places = [`/home/${user}/.config`, `/home/${user}/.local/state/holdfast`, `/run/user/${uid}/holdfast`, `/run/user/${uid}/hf`]
+  const before = { files: await footprint(...places), units: await loaded() }
+  expectSuccess(await cli('install', shop.config))
+  expect(await ask(shop)).toMatchObject({ release: '1', generation: '1' })
+  expect((await stat(path)).uid).toBe(Number(uid))
+  await shop.release('2', { after: `http.createServer((q, s) => s.end()).listen(${JSON.stringify(path)})` })
+  expectSuccess(await as('systemctl', '--user', 'restart', shop.name))
+  expect(await ask(shop)).toMatchObject({ release: '2', generation: '2' })
+  expectSuccess(await cli('uninstall', '--purge', shop.name))
+  await waitFor('its units are gone', async () => (await loaded()).join() === before.units.join()).catch(async () => expect(await loaded()).toEqual(before.units))
+  expect(await footprint(...places)).toEqual(before.files)
+})
+
 it('the journal explains every event, for all apps, until the last one goes', async () => {
   const [one, two] = [await makeShop('says', { config: quick }), await makeShop('says', { config: quick })]
   const ids = Object.values(events).map(({ id }) => id)
