@@ -111,14 +111,16 @@ export class Systemctl implements Systemd {
   }
 
   async logTail(unit: string, invocation: string, lines: number): Promise<string[]> {
-    const args = [
-      ...this.manager(), '--no-pager', '--quiet', '--output=cat', `--lines=${lines}`,
-      // What the instance itself wrote, not what systemd says about it.
-      `_SYSTEMD_${this.scope === 'user' ? 'USER_' : ''}UNIT=${unit}`, ...(invocation === '' ? [] : [`_SYSTEMD_INVOCATION_ID=${invocation}`]),
-    ]
     if (this.scope === 'system') await runProgram('journalctl', ['--sync'])
-    const { stdout } = await runProgram('journalctl', args)
-    return stdout.split('\n').filter((line) => line.trim() !== '')
+    // What the instance itself wrote, not what systemd says about it.
+    const ofUnit = `_SYSTEMD_${this.scope === 'user' ? 'USER_' : ''}UNIT=${unit}`
+    const tail = async (matches: string[]): Promise<string[]> => {
+      const { stdout } = await runProgram('journalctl', [...this.manager(), '--no-pager', '--quiet', '--output=cat', `--lines=${lines}`, ...matches])
+      return stdout.split('\n').filter((line) => line.trim() !== '')
+    }
+    const own = invocation === '' ? [] : await tail([ofUnit, `_SYSTEMD_INVOCATION_ID=${invocation}`])
+    // The journal does not know the start that a line belongs to when its process was gone before the line was read.
+    return own.length > 0 ? own : tail([ofUnit])
   }
 
   /** A call whose answer is needed: tried again while systemd re-executes itself, for 10 s at most. */
