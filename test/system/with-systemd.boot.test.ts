@@ -128,7 +128,8 @@ describe('nothing is left', () => {
   test.each(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)('after %s while it boots', async (signal) => {
     const guest = startGuest('--', 'sh', '-c', 'sleep 1000')
     await waitFor('it boots', () => existsSync(canaryOf(guest)), { everyMs: 2 })
-    guest.kill(signal)
+    if (signal === 'SIGINT') guest.killGroup(signal) // as a terminal does
+    else guest.kill(signal)
     expect((await guest.ended).status).toBe({ SIGINT: 130, SIGTERM: 143, SIGKILL: 137 }[signal])
     await waitFor('all is gone', () => guest.leftovers().length === 0)
   })
