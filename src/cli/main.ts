@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { print, printError } from './output.js'
 import { version } from './version.js'
 
@@ -91,6 +91,12 @@ program
     const { activateApp } = await import('../deploy/activate.js')
     await activateApp(openApp(app, globals()))
   })
+
+// `--user` may stand before a command or behind it.
+for (const command of program.commands) command.addOption(new Option('--user').hideHelp())
+program.hook('preAction', (_, command) => {
+  if (command.opts()['user'] === true) program.setOptionValue('user', true)
+})
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0)
