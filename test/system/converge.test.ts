@@ -1,8 +1,8 @@
 /** A handover that is cut off at any point, and what the next one makes of it. */
-import { rename, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
 import { ask, makeShop, recorded, visit, type Shop } from './apps.js'
-import { activeState, expectSuccess, holdfast, journal, run, show, systemctl, units, waitFor } from './harness.js'
+import { activeState, expectSuccess, holdfast, journal, mustRun, run, show, systemctl, units, waitFor } from './harness.js'
 
 const slowStart = { before: 'await new Promise((resolve) => setTimeout(resolve, 1200))' }
 
@@ -127,4 +127,27 @@ it('undoes a candidate that a killed handover left beside the live one, when the
   expect((await alive(shop)).length).toBe(1)
   expect((await show(shop.service, 'Result')).Result).toBe('exit-code')
   expect((await run('ss', ['-Hltn', `sport = :${shop.port}`])).stdout).toContain('LISTEN')
+})
+
+it('leaves everything as it was on a full disk, and goes on once there is room', async () => {
+  const shop = await makeShop('full', { config: '[start]\nsettle = "300ms"' })
+  const state = `/var/lib/holdfast/${shop.name}`
+  await mkdir(state, { recursive: true })
+  await mustRun('mount', ['-t', 'tmpfs', '-o', 'size=1M,mode=755', 'tmpfs', state])
+  try {
+    expectSuccess(await holdfast('install', shop.config))
+    await run('dd', ['if=/dev/zero', `of=${state}/ballast`, 'bs=64k'])
+    await shop.release('2')
+    expect((await systemctl('restart', shop.name)).status).toBe(1)
+    expect(await ask(shop)).toMatchObject({ release: '1', generation: '1' })
+    expect(await journal(shop.name)).toMatch(/No handover: .*ENOSPC|No handover: .*no space left/i)
+    expect(await recorded(shop)).toMatchObject({ live: { generation: 1 } })
+    await rm(`${state}/ballast`)
+    expectSuccess(await systemctl('restart', shop.name))
+    expect((await ask(shop)).release).toBe('2')
+    expectSuccess(await systemctl('stop', shop.service, `${shop.name}-drain.service`))
+    await holdfast('uninstall', shop.name) // all but the mount point
+  } finally {
+    await mustRun('umount', ['--lazy', state])
+  }
 })
