@@ -1,4 +1,3 @@
-import http from 'node:http'
 import { beforeAll, expect, test } from 'vitest'
 import { ensureBuilt } from './built.js'
 import { Supervisor, type Instance } from './supervisor.js'
@@ -57,5 +56,4 @@ test('without the runtime the same handovers do fail requests', async () => {
   }
   await traffic.stop()
   expect(traffic.errors.length).toBeGreaterThan(0)
-  http.globalAgent.destroy()
 }, 90_000)
