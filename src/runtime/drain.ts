@@ -4,7 +4,7 @@ import type net from 'node:net'
 import { closeAfterResponses } from './closing-responses.js'
 import { ExitGate } from './exit-gate.js'
 import type { Log } from './journal.js'
-import { formatLedger, formatWaiting, newLedger, type Ledger, type Waiting } from './ledger.js'
+import { formatLedger, formatWaiting, newLedger, number, type Ledger, type Waiting } from './ledger.js'
 import { notifyStatus, notifyStopping } from './notify.js'
 import { TrackedServer } from './tracked-server.js'
 
@@ -142,8 +142,8 @@ export class Drain {
       return
     }
     this.#log.warn(
-      `the drain's time of ${this.#timeoutMs / 1000} s is over: cut ${connections} connections ` +
-        `(${requests} requests in flight, ${upgraded} upgraded) and ${hooks} drain hooks`,
+      `the drain's time of ${this.#timeoutMs / 1000} s is over: cut ${number(connections, 'connection')} ` +
+        `(${number(requests, 'request')} in flight, ${upgraded} upgraded) and ${number(hooks, 'drain hook')}`,
       { phase: 'drain-cut', connections, requests, upgraded, hooks },
     )
   }

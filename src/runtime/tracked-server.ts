@@ -2,7 +2,7 @@ import http from 'node:http'
 import type { Http2Session } from 'node:http2'
 import net from 'node:net'
 import { deferRequests } from './closing-responses.js'
-import { currentResponse, isIdle, isUpgraded, type HttpSocket } from './http-state.js'
+import { currentResponse, isIdle, isUpgraded, parsersAtRest, type HttpSocket } from './http-state.js'
 
 /** Milliseconds an idle connection is left open when the server promised no time (`keepAliveTimeout = 0`). */
 const unpromisedIdleMs = 60_000
@@ -75,9 +75,10 @@ export class TrackedServer {
   /** Ends kept connections whose promised time is over where node does not do so itself. To be called about once a second. */
   endExpired(now: number): void {
     const promisedMs = (this.#server as Partial<http.Server>).keepAliveTimeout || unpromisedIdleMs
+    const atRest = parsersAtRest(this.#server)
     for (const socket of this.#httpSockets()) {
       const seen = this.#idleSince.get(socket)
-      if (!isIdle(socket)) this.#idleSince.delete(socket)
+      if (!isIdle(socket, atRest)) this.#idleSince.delete(socket)
       else if (seen?.bytesRead !== socket.bytesRead) this.#idleSince.set(socket, { at: now, bytesRead: socket.bytesRead })
       else if (now - seen.at >= promisedMs + idleMarginMs) socket.destroy()
     }

@@ -8,6 +8,9 @@ beforeAll(ensureBuilt)
 
 const isDraining = (instance: Instance): boolean => instance.notified.some((text) => text.includes('STOPPING=1'))
 
+/** The message that announced the drain; by systemd-notify it is not the last one, there a barrier follows. */
+const stoppingOf = (instance: Instance): string | undefined => instance.notified.find((text) => text.includes('STOPPING=1'))
+
 /** A ready instance on one listener, and its address. */
 async function startApp(supervisor: Supervisor, scenario: string, options: SpawnOptions = {}): Promise<[Instance, string]> {
   const address = supervisor.addresses.get('http') ?? (await supervisor.listen('http'))
@@ -34,14 +37,14 @@ describe('http', () => {
     other.send('GET /now HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n')
     await other.untilEnded()
     await drain(instance)
-    expect(instance.notified.at(-1)).toMatch(/^STOPPING=1\nSTATUS=draining: 1 request, 1 connection$/)
+    expect(stoppingOf(instance)).toMatch(/^STOPPING=1\nSTATUS=draining: 1 request, [12] connections?$/)
     const drainedAt = performance.now()
     await client.untilEnded()
     expect(client.received.slice(client.received.indexOf('hello') - 200)).toMatch(/Connection: close\r\n[^]*hello from/)
     expect(client.ended).toBe('end')
     expect(await instance.untilExit()).toBe(0)
     expect(performance.now() - drainedAt).toBeLessThan(3000)
-    expect(instance.output).toContain('1 connections ended, 1 requests answered, 0 given up by their clients, 0 connections and 0 requests cut')
+    expect(instance.output).toMatch(/[12] connections? ended, 1 request answered; nothing was cut/)
   })
 
   test('a stream that promised keep-alive before the drain keeps that promise', async () => {
@@ -147,11 +150,11 @@ describe('http', () => {
     socket.send('GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
     await socket.untilReceived('101')
     await drain(instance)
-    expect(instance.notified.at(-1)).toContain('draining: 1 request, 3 connections, 1 upgraded socket')
+    expect(stoppingOf(instance)).toContain('draining: 1 request, 3 connections, 1 upgraded socket')
     expect(await instance.untilExit()).toBe(0)
     await Promise.all([slow.untilEnded(), silent.untilEnded(), socket.untilEnded()])
-    expect(instance.output).toContain("the drain's time of 0.7 s is over: cut 3 connections (1 requests in flight, 1 upgraded) and 0 drain hooks")
-    expect(instance.output).toContain('0 requests answered, 0 given up by their clients, 3 connections and 1 requests cut')
+    expect(instance.output).toContain("the drain's time of 0.7 s is over: cut 3 connections (1 request in flight, 1 upgraded) and 0 drain hooks")
+    expect(instance.output).toContain('0 requests answered; cut: 3 connections, 1 request, 0 drain hooks')
   })
 
   test('an explicit Connection: keep-alive of the app does not win', async () => {
@@ -234,10 +237,10 @@ describe('other servers', () => {
       })
     expect(await get('/')).toEqual({ connection: 'keep-alive', text: 'hello' })
     await drain(instance)
-    expect(instance.notified.at(-1)).toContain('draining: 1 connection')
+    expect(stoppingOf(instance)).toContain('draining: 1 connection')
     expect(await get('/')).toEqual({ connection: 'close', text: 'hello' })
     expect(await instance.untilExit()).toBe(0)
-    expect(instance.output).toContain('1 connections ended, 1 requests answered')
+    expect(instance.output).toContain('1 connection ended, 1 request answered; nothing was cut')
   })
 
   test('a plain net server waits for its connections', async () => {

@@ -46,7 +46,7 @@ describe('an app that imports holdfast', () => {
     instance.kill('SIGTERM')
     expect(await instance.untilExit()).toBe(0)
     expect(instance.output).toContain('hook: aborted')
-    expect(instance.output).toMatch(/is over: cut 0 connections \(0 requests in flight, 0 upgraded\) and 1 drain hooks/)
+    expect(instance.output).toMatch(/is over: cut 0 connections \(0 requests in flight, 0 upgraded\) and 1 drain hook/)
   })
 
   test('a name that does not exist, or that is taken, is a clear error', async () => {
