@@ -102,9 +102,10 @@ program
   .option('--dry-run', 'print the systemd-run command, and run nothing')
   .passThroughOptions()
   .addHelpText('after', "\nExit status: the command's own; 128 + N where signal N ended it; 2 where it was not run.")
-  .action(async (app: string, command: string[], options: { dryRun?: boolean }) => {
-    const { runCommand } = await import('./run.js')
-    process.exitCode = await runCommand(app, command, { ...globals(), ...options })
+  .action(async (app: string, given: string[], options: { dryRun?: boolean }) => {
+    const { runCommand, splitCommand } = await import('./run.js')
+    const { command, ...behind } = splitCommand(given)
+    process.exitCode = await runCommand(app, command, { ...globals(), ...options, ...behind })
   })
 
 program

@@ -31,6 +31,22 @@ export async function runCommand(app: string, command: readonly string[], option
   return runUnit(systemd, unit, args, { terminal })
 }
 
+/** What stands behind the app's name: options of holdfast's, then the command; `--` ends the options. Pure. */
+export function splitCommand(words: readonly string[]): { command: string[]; user?: true; dryRun?: true } {
+  let rest = [...words]
+  const options: { user?: true; dryRun?: true } = {}
+  for (;;) {
+    const [word] = rest
+    if (word === '--user') options.user = true
+    else if (word === '--dry-run') options.dryRun = true
+    else if (word === '--') return { ...options, command: rest.slice(1) }
+    else if (word?.startsWith('-') === true) {
+      throw new HoldfastError('usage', `unknown option ${word}`, { hint: 'holdfast run --help; options of the command stand behind it' })
+    } else return { ...options, command: rest }
+    rest = rest.slice(1)
+  }
+}
+
 /** Each Ctrl-C is stronger than the one before, for a command that heeds none. */
 const strength = ['SIGINT', 'SIGTERM', 'SIGKILL'] as const
 

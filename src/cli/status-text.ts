@@ -5,13 +5,13 @@ import { alignRows, bytesWords, plainText, spanWords, timeWords } from './words.
 export function statusText(status: AppStatus, now: number): string {
   const { app, live, service, listeners, instances, lastHandover, problems } = status
   const rows = [
-    ['live', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
+    [status.serving ? 'live' : 'recorded', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
     ['service', `${service.unit} is ${service.active}${service.active === 'failed' ? `: systemctl ${status.scope === 'user' ? '--user ' : ''}status ${service.unit}` : ''}`],
     ...listeners.map(({ name, unit, addresses, active }) => [
       'listener', `${name}  ${addresses.join(', ')}  ${active === 'active' ? 'listening' : active} (${unit})`,
     ]),
   ]
-  if (lastHandover !== null) rows.push(['handover', handoverText(lastHandover, now)])
+  if (lastHandover !== null) rows.push(['handover', handoverText(lastHandover, live?.generation, now)])
   const lines = [`${app}: ${stateWords(status)}`, ...alignRows(rows).map((line) => `  ${line}`)]
   if (instances.length > 0) {
     lines.push('', ...alignRows(instances.map((instance) => instanceRow(instance, now))).map((line) => `  ${line}`))
@@ -54,10 +54,11 @@ function stateWords({ state, serving, instances }: AppStatus): string {
   return `${sentences.handover}; ${serving && serves !== undefined ? `generation ${serves.generation} serves` : 'nothing serves yet'}`
 }
 
-function handoverText({ at, generation, release, outcome, reason, durationMs }: NonNullable<AppStatus['lastHandover']>, now: number): string {
+function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number | undefined, now: number): string {
+  const { at, generation, release, outcome, reason, durationMs } = last
   const took = `${(durationMs / 1000).toFixed(1)} s`
-  const what = `generation ${generation}, release ${release}`
-  return outcome === 'live' ? `${ago(at, now)}: ${what} went live after ${took}` : `${ago(at, now)}: ${what} failed after ${took}: ${plainText(reason ?? 'no reason recorded')}`
+  const what = generation === live ? '' : `generation ${generation}, release ${release}, `
+  return `${ago(at, now)}: ${what}${outcome === 'live' ? `live after ${took}` : `failed after ${took}: ${plainText(reason ?? 'no reason recorded')}`}`
 }
 
 function instanceRow({ generation, process, phase, pid, since, memoryBytes, restarts, status, failure }: InstanceStatus, now: number): string[] {

@@ -13,10 +13,7 @@ export interface Problem {
 
 /** Where the record and what systemd runs differ. Pure. A stopped app has no problems: it was asked for. */
 export function findProblems(observation: AppObservation): Problem[] {
-  const { service, drain, instances } = observation
-  const stopping = drain.active === 'deactivating'
-  const stopped = service.active === 'inactive' && !instances.some(isUp)
-  if (stopping || stopped) return []
+  if (observation.drain.active === 'deactivating' || isStopped(observation)) return []
   const settled = !isHandingOver(observation)
   return [
     ...(settled ? liveProblems(observation) : []),
@@ -30,6 +27,15 @@ export function findProblems(observation: AppObservation): Problem[] {
 /** Whether `ExecStart=` or `ExecReload=` of the app's service runs at the moment. */
 export const isHandingOver = ({ service }: Pick<AppObservation, 'service'>): boolean =>
   service.active === 'reloading' || (service.active === 'activating' && service.sub !== 'auto-restart')
+
+/**
+ * Whether the app was stopped: `systemctl stop` leaves a failed service failed, but stops its drain unit
+ * and closes its sockets.
+ */
+export const isStopped = ({ service, drain, listeners, instances }: AppObservation): boolean =>
+  (service.active === 'inactive' || (service.active === 'failed' && drain.active !== 'active')) &&
+  !instances.some(isUp) &&
+  !listeners.some(({ state }) => state.active === 'active')
 
 /** How an instance ended, as the end of a sentence that begins with its name. */
 export function describeEnd({ state }: Pick<ObservedInstance, 'state'>): string {

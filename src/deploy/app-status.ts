@@ -1,5 +1,5 @@
 import type { Scope } from '../release/paths.js'
-import { describeEnd, findProblems, isHandingOver, type Problem } from './app-problems.js'
+import { describeEnd, findProblems, isHandingOver, isStopped, type Problem } from './app-problems.js'
 import { isDraining, isServing, isUp } from './observe.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
 
@@ -108,14 +108,14 @@ function stateOf(observation: AppObservation, problems: readonly Problem[]): App
   if (drain.active === 'deactivating') return 'stopping'
   if (isHandingOver(observation)) return 'handover'
   if (activate?.active === 'activating') return 'starting'
-  if (service.active === 'inactive' && !up) return instances.some(isDraining) ? 'stopping' : live === undefined ? 'empty' : 'stopped'
+  if (isStopped(observation)) return instances.some(isDraining) ? 'stopping' : live === undefined ? 'empty' : 'stopped'
   if (serving) {
     if (problems.length > 0) return 'degraded'
     return service.active === 'failed' ? 'failed-deploy' : 'live'
   }
   if (live === undefined && !up && service.active !== 'failed') return 'empty'
   const wakes = listeners.length > 0 && listeners.every(({ state }) => state.active === 'active')
-  return service.active === 'active' && !up && wakes ? 'idle' : 'down'
+  return service.active !== 'failed' && !up && wakes ? 'idle' : 'down'
 }
 
 /** Undefined for an instance that has ended in order. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/model.js'
@@ -6,12 +6,12 @@ import { HoldfastError } from '../errors.js'
 import { readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { appService } from '../units/names.js'
+import { appService, instancePattern } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
 import { statusOf } from './app-status.js'
 import { fail, ok, warn, type Finding } from './diagnose.js'
 import { accountExists, type Machine } from './machine.js'
-import { observeApp } from './observe-app.js'
+import { isGone, observeApp } from './observe-app.js'
 import { checkUnedited } from './preflight.js'
 import { checkPrograms } from './programs.js'
 import { needrestartFile } from './system-files.js'
@@ -41,7 +41,8 @@ async function collect(check: () => Finding[] | Promise<Finding[]>): Promise<Fin
     return await check()
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error
-    return [fail(error.message.split('\n')[0] as string, error.hint ?? 'holdfast status')]
+    // Those of several lines list problems, or differences: the mend shows all.
+    return [fail(error.message.split('\n', 2).join(' ').replace(/:( ---.*)?$/, ''), error.hint ?? 'holdfast status')]
   }
 }
 
@@ -69,20 +70,20 @@ function judgeLimits({ limits }: Config, { cgroup }: Machine): Finding[] {
   ]
   return asked
     .filter(({ controller }) => cgroup.version === 2 && !cgroup.controllers.includes(controller))
-    .map(({ key, controller }) => warn(`${key} is set, but does nothing without the ${controller} controller`, 'cat /sys/fs/cgroup/cgroup.controllers'))
+    .map(({ key, controller }) => warn(`${key} is set, but does nothing without the ${controller} controller`, 'See the line on control groups above.'))
 }
 
 /** What the configuration names and a restart would miss. */
 function judgeNeeds({ directory, envFile, user }: Config): Finding[] {
   return [
-    ...(directory === undefined || existsSync(directory) ? [] : [fail(`directory = ${JSON.stringify(directory)} is gone: a restart has nothing to take`, `mkdir -p ${directory}`)]),
-    ...(envFile === undefined || existsSync(envFile) ? [] : [fail(`env_file = ${JSON.stringify(envFile)} is gone`, `install -m 600 /dev/null ${envFile}`)]),
+    ...(directory === undefined || !isGone(directory) ? [] : [fail(`directory = ${JSON.stringify(directory)} is gone: a restart has nothing to take`, `mkdir -p ${directory}`)]),
+    ...(envFile === undefined || !isGone(envFile) ? [] : [fail(`env_file = ${JSON.stringify(envFile)} is gone`, `install -m 600 /dev/null ${envFile}`)]),
     ...(user === undefined || accountExists(user) ? [] : [fail(`user = ${JSON.stringify(user)}: there is no such account`, `adduser --system --group ${user}`)]),
   ]
 }
 
 function judgeUnitFiles(paths: AppPaths, manifest: Manifest, install: string): Finding[] {
-  const gone = manifest.units.map(({ name }) => join(paths.units, name)).filter((file) => !existsSync(file))
+  const gone = manifest.units.map(({ name }) => join(paths.units, name)).filter(isGone)
   if (gone.length > 0) return [fail(`${gone.join(', ')} ${gone.length === 1 ? 'is' : 'are'} gone`, install)]
   checkUnedited(manifest, paths)
   return [ok(`its ${manifest.units.length} units are as they were written`)]
@@ -90,7 +91,7 @@ function judgeUnitFiles(paths: AppPaths, manifest: Manifest, install: string): F
 
 /** The programs that its units run may have gone with an upgrade. */
 function judgePrograms({ node, cli }: Manifest, { scope }: Places, install: string): Finding[] {
-  const gone = [node, cli].filter((path) => !existsSync(path))
+  const gone = [node, cli].filter(isGone)
   if (gone.length > 0) return [fail(`${gone.join(' and ')}, which its units run, ${gone.length === 1 ? 'is' : 'are'} gone: the next restart and every boot would fail`, install)]
   checkPrograms(node, cli, { scope })
   return []
@@ -100,15 +101,16 @@ async function judgeUnits(manifest: Manifest, systemd: Systemd, { scope }: Place
   const systemctl = scope === 'user' ? 'systemctl --user' : 'systemctl'
   // A template has no state of its own; its instances tell in judgeState.
   const names = manifest.units.map(({ name }) => name).filter((name) => !name.includes('@'))
-  const states = await systemd.properties(names, ['LoadState', 'NeedDaemonReload', 'UnitFileState'])
+  const states = await systemd.properties(names, ['LoadState', 'UnitFileState'])
   const units = names.map((name, i) => ({ name, ...(states[i] as (typeof states)[number]) }))
+  const instances = await systemd.list(instancePattern(manifest.app))
+  const reloads = await systemd.properties([...names, ...instances], ['NeedDaemonReload'])
+  const stale = [...names, ...instances].filter((_, i) => reloads[i]?.NeedDaemonReload === 'yes')
   const findings = [
     ...units.filter(({ LoadState }) => LoadState !== 'loaded').map(({ name, LoadState }) =>
       LoadState === 'masked' ? fail(`${name} is masked`, `${systemctl} unmask ${name}`) : fail(`${name} is ${LoadState}`, `${systemctl} daemon-reload; ${systemctl} status ${name}`),
     ),
-    ...units.filter(({ NeedDaemonReload }) => NeedDaemonReload === 'yes').map(({ name }) =>
-      warn(`${name} or a drop-in of it has changed since systemd read it`, `${systemctl} daemon-reload`),
-    ),
+    ...stale.map((name) => warn(`${name} or a drop-in of it has changed since systemd read it`, `${systemctl} daemon-reload`)),
     ...units.filter(({ name, UnitFileState, LoadState }) => LoadState === 'loaded' && UnitFileState !== 'enabled' && (name.endsWith('.socket') || name === appService(manifest.app))).map(({ name, UnitFileState }) =>
       warn(`${name} is ${UnitFileState}: it does not start at boot`, `${systemctl} enable ${name}`),
     ),
@@ -136,7 +138,7 @@ async function judgeState(places: Places, app: string, systemd: Systemd): Promis
 
 function judgeNeedrestart(app: string, install: string): Finding[] {
   return needrestartFile(app).map(({ path, text }) =>
-    existsSync(path) && readFileSync(path, 'utf8') === text
+    !isGone(path) && readFileSync(path, 'utf8') === text
       ? ok('needrestart leaves its instances alone')
       : warn(`needrestart is installed and would restart instances of ${app} after an upgrade, while clients wait`, install),
   )

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import type { Places, Scope } from '../release/paths.js'
 import { nativeStatus, type NativeStatus } from '../runtime/native.js'
@@ -91,15 +91,15 @@ async function readCgroup(scope: Scope, systemd: Systemd | undefined): Promise<M
 }
 
 function readDisk(folder: string): Machine['disk'] {
-  for (const place of [folder, '/var/lib', '/']) {
+  // Nothing may be installed yet: then the nearest folder that is there.
+  for (let place = folder; ; place = dirname(place)) {
     try {
       const { bavail, blocks, bsize } = statfsSync(place)
       return { folder: place, freeBytes: bavail * bsize, totalBytes: blocks * bsize }
     } catch {
-      // Nothing is installed yet.
+      if (place === '/') return undefined
     }
   }
-  return undefined
 }
 
 /** Whether a static account is there; used for the accounts that configurations name. */

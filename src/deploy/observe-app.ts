@@ -88,13 +88,16 @@ function findMissing(paths: AppPaths, { generation, processes }: Live): string[]
   return processesOf(processes)
     .map((process) => instanceFolder(paths, generation, process))
     .flatMap((folder) => [join(folder, 'command'), join(folder, 'release')])
-    .filter((path) => {
-      try {
-        return statSync(path, { throwIfNoEntry: false }) === undefined
-      } catch {
-        return false // Code in a home folder, which not everybody may see.
-      }
-    })
+    .filter(isGone)
+}
+
+/** Whether nothing is there, for certain: in a home folder, not everybody may look. */
+export function isGone(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) === undefined
+  } catch {
+    return false
+  }
 }
 
 /** The form of `systemctl show --timestamp=unix`. */
