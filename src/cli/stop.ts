@@ -46,7 +46,7 @@ function showProgress(app: string): { show: (left: readonly ObservedInstance[]) 
   return {
     show(left) {
       const text = waitText(app, left)
-      if (isTTY) process.stdout.write(`\r${`${text} (${spanWords(Date.now() - begin)})`.slice(0, (columns || 80) - 1)}\u001b[K`)
+      if (isTTY) process.stdout.write(`\r${`${spanWords(Date.now() - begin)}  ${text}`.slice(0, (columns || 80) - 1)}\u001b[K`)
       else if (text !== last) print(text)
       last = text
     },

@@ -14,6 +14,7 @@ export interface Problem {
 /** Where the record and what systemd runs differ. Pure. A stopped app has no problems: it was asked for. */
 export function findProblems(observation: AppObservation): Problem[] {
   if (observation.drain.active === 'deactivating' || isStopped(observation)) return []
+  if (isDrainedByHand(observation)) return [drainedByHand(observation)]
   const settled = !isHandingOver(observation)
   return [
     ...(settled ? liveProblems(observation) : []),
@@ -41,6 +42,17 @@ export const isStopped = ({ service, drain, listeners, instances }: AppObservati
 export function describeEnd({ state }: Pick<ObservedInstance, 'state'>): string {
   if (state.result === 'timeout') return 'did not start or stop in time'
   return describeFailure(state, { ready: true, timeoutMs: 0 }).replace(' just after it was ready', '')
+}
+
+/** Stopping the drain unit alone stops everything, but leaves the app's service as it was. */
+const isDrainedByHand = ({ service, drain, instances, listeners }: AppObservation): boolean =>
+  service.active === 'active' && drain.active === 'inactive' && !instances.some(isUp) && !listeners.some(({ state }) => state.active === 'active')
+
+function drainedByHand({ paths, service, drain }: AppObservation): Problem {
+  return {
+    what: `${drain.unit} was stopped, and everything with it, but ${service.unit} counts as started`,
+    mend: `${systemctl(paths, `stop ${service.unit}`)}; ${systemctl(paths, `start ${service.unit}`)}`,
+  }
 }
 
 /** What is recorded as live, and does not run. */

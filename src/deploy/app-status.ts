@@ -115,7 +115,8 @@ function stateOf(observation: AppObservation, problems: readonly Problem[]): App
   }
   if (live === undefined && !up && service.active !== 'failed') return 'empty'
   const wakes = listeners.length > 0 && listeners.every(({ state }) => state.active === 'active')
-  return service.active !== 'failed' && !up && wakes ? 'idle' : 'down'
+  const isCalm = service.active === 'active' || service.active === 'inactive'
+  return isCalm && !up && wakes ? 'idle' : 'down'
 }
 
 /** Undefined for an instance that has ended in order. */
