@@ -187,12 +187,19 @@ function renderTable(headings, rows, widths, paint) {
 }
 
 /**
- * Lines of the journal, folded instead of cut, each continued below its message.
+ * Lines of the journal, folded instead of cut. journalctl sets the further lines of a message below its first one, at
+ * column 30 or so: here they move to the left, for there is little room.
  *
  * @param {string} text the output of `journalctl -o short`
  */
 export function foldJournal(text) {
-  return text.trimEnd().split('\n').flatMap((line) => foldLine(line, width, '      '))
+  const indent = '      '
+  let prefix = 0
+  return text.trimEnd().split('\n').flatMap((line) => {
+    if (!line.startsWith(' ')) prefix = line.indexOf(': ') + 2
+    else if (line.slice(0, prefix).trim() === '') return foldLine(indent + line.slice(prefix), width, `${indent}  `)
+    return foldLine(line, width, indent)
+  })
 }
 
 /** @param {string} line @param {number} columns @param {string} indent */
@@ -201,7 +208,7 @@ function foldLine(line, columns, indent) {
   let rest = line
   while (rest.length > columns) {
     const space = rest.lastIndexOf(' ', columns)
-    const cut = space > indent.length + 20 ? space : columns
+    const cut = space > columns / 2 ? space : columns
     lines.push(rest.slice(0, cut))
     rest = indent + rest.slice(cut).trimStart()
   }

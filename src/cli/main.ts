@@ -155,10 +155,11 @@ program
     await activateApp(openApp(app, globals()))
   })
 
-// Behind the command too, where many would write it: holdfast status --user.
-for (const command of program.commands) {
-  command.addOption(new Option('--user').hideHelp()).on('option:user', () => program.setOptionValue('user', true))
-}
+// `--user` may stand before a command or behind it.
+for (const command of program.commands) command.addOption(new Option('--user').hideHelp())
+program.hook('preAction', (_, command) => {
+  if (command.opts()['user'] === true) program.setOptionValue('user', true)
+})
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0)

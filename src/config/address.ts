@@ -24,7 +24,7 @@ export function parseAddress(value: unknown): ParsedAddress {
     if (!isIPv6(host)) return { problem: `${quote(host)} is not an IPv6 address: ${expected}` }
     return parsePort(canonicalIPv6(host), port, value)
   }
-  const plain = /^([^:]+):(\d+)$/.exec(value)
+  const plain = /^([^:]+):(\d{1,5})$/.exec(value)
   if (plain) {
     const [, host = '', port = ''] = plain
     if (isIPv4(host)) return parsePort(host, port, value)
@@ -84,7 +84,7 @@ function explainOther(value: string): string {
   const scheme = /^unix:\/*(\/.*)$/.exec(value)
   if (scheme) return `write the path alone: ${quote(scheme[1])}`
   if (value.startsWith('@')) return `${quote(value)} is an abstract socket, which has no owner and no mode: use a path below /run`
-  const portAlone = /^:(\d+)$/.exec(value)
+  const portAlone = /^:(\d{1,5})$/.exec(value)
   if (portAlone) return `write ${portAlone[1]} alone for all addresses`
   if (isIPv4(value)) return `${quote(value)} has no port: write "${value}:8080"`
   const bare = value.replace(/^\[|\]$/g, '')

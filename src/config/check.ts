@@ -75,15 +75,20 @@ export function isTable(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
 }
 
+/** Looking for what was meant takes time, and a file with more unknown keys than this is something else. */
+const mostExplained = 50
+
 /** A table with exactly the keys of `shape`. */
 export function tableOf<S extends Shape>(shape: S): TableCheck<S> {
   const check: Check<ValuesOf<S>> = (value, site) => {
     if (!isTable(value)) return site.report(`expected a table, got ${quote(value)}: write \`[${site.path.join('.')}]\` on a line of its own, its keys below`)
     const before = site.problems.length
     const unknown = Object.keys(value).filter((key) => !Object.hasOwn(shape, key))
-    for (const key of unknown) site.at(key).report(explainUnknownKey(site.path, key, Object.keys(shape)))
+    const explained = unknown.slice(0, mostExplained)
+    for (const key of explained) site.at(key).report(explainUnknownKey(site.path, key, Object.keys(shape)))
+    for (const key of unknown.slice(mostExplained)) site.at(key).report('unknown key: remove it')
     // A key that is there under a slip of the finger is not missing besides.
-    const misspelt = new Set(unknown.map((key) => findClosest(key, Object.keys(shape))))
+    const misspelt = new Set(explained.map((key) => findClosest(key, Object.keys(shape))))
     const entries = Object.entries(shape).map(([key, spec]) => [
       key,
       spec.presence === 'required' && misspelt.has(key) && !Object.hasOwn(value, key) ? undefined : checkKey(spec, key, value, site),

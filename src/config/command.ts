@@ -1,8 +1,15 @@
 import { listOf, type Check } from './check.js'
-import { findSocketLoss, splitWords } from './socket-loss.js'
+import { splitWords } from './shell-words.js'
+import { findSocketLoss } from './socket-loss.js'
 import { quote, tomlList } from './quote.js'
 
 const example = 'command = ["node", "server.js"]'
+
+/** A command to paste; a long one would bury the message. */
+function showCommand(argv: string[]): string {
+  const shown = `command = ${tomlList(argv)}`
+  return shown.length > 500 ? example : shown
+}
 
 const word: Check<string> = (value, site) => {
   if (typeof value !== 'string') return site.report(`expected a string, got ${quote(value)}${mendWord(value)}`)
@@ -19,7 +26,7 @@ export const commandLine: Check<string[]> = (value, site) => {
     if (split === undefined || split.length === 0) return site.report(`expected a list of strings, got one string; there is no shell that would split it: write ${example}`)
     const loss = findSocketLoss(split, site.context.scripts)
     const direct = loss === undefined ? split : loss.instead
-    const mend = direct === undefined ? example : `command = ${tomlList(direct)}`
+    const mend = direct === undefined ? example : showCommand(direct)
     return site.report(`expected a list of strings, got one string; there is no shell that would split it: write ${mend}`)
   }
   const argv = words(value, site)
@@ -30,7 +37,7 @@ export const commandLine: Check<string[]> = (value, site) => {
   if (problem !== undefined) return site.report(problem)
   const loss = findSocketLoss(argv, site.context.scripts)
   if (loss !== undefined) {
-    const mend = loss.instead === undefined ? loss.mend ?? `start the program itself, such as ${example}` : `write command = ${tomlList(loss.instead)}`
+    const mend = loss.instead === undefined ? loss.mend ?? `start the program itself, such as ${example}` : `write ${showCommand(loss.instead)}`
     return site.report(`${loss.reason}: ${mend}`)
   }
   return argv
@@ -44,7 +51,7 @@ function checkProgram(program: string): string | undefined {
   if (program.endsWith('/')) return `the program ${quote(program)} is a folder: name the program in it`
   if (!program.startsWith('/') && leavesFolder(program)) return `the program ${quote(program)} is outside the release directory: write an absolute path`
   if (/\s/.test(program) && splitWords(program) !== undefined && !program.includes('/')) {
-    return `the program ${quote(program)} has a space in it; each argument is a string of its own: write command = ${tomlList(splitWords(program) ?? [])}`
+    return `the program ${quote(program)} has a space in it; each argument is a string of its own: write ${showCommand(splitWords(program) ?? [])}`
   }
   return undefined
 }

@@ -2,7 +2,8 @@ import { closeSync, constants, existsSync, fstatSync, openSync, readSync } from 
 import { basename, join } from 'node:path'
 import { sanitizeAppName } from './names.js'
 import { isTakenVariable } from './env.js'
-import { findSocketLoss, resolveScript, splitWords } from './socket-loss.js'
+import { splitWords } from './shell-words.js'
+import { findSocketLoss, resolveScript } from './socket-loss.js'
 
 /** What a project's folder tells about how to run it. */
 export interface Project {

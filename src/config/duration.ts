@@ -39,7 +39,7 @@ export function durationBetween(lowest: string, highest: string): Check<number> 
 }
 
 function mendUnit(value: unknown): string {
-  if (typeof value !== 'string') return ''
+  if (typeof value !== 'string' || value.length > 20) return ''
   if (/^\d+$/.test(value)) return `: add a unit, "${value}s" for seconds`
   const minutes = /^(\d+)\s*(?:m|mins|minutes?)$/i.exec(value)
   if (minutes) return `: write "${minutes[1]}min"`

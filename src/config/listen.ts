@@ -43,7 +43,8 @@ export const listeners: Check<Listener[]> = (value, site) => {
 
 function checkListener(name: string, written: unknown, site: Site): Listener | undefined {
   // In TOML, whatever stands below [listen] belongs to it: `processes = 2` there would be a listener on port 2.
-  if (knownKeys['']?.includes(name) && !isTable(written) && (typeof written !== 'string' || parseAddress(written).problem !== undefined)) {
+  const isMisplaced = name === 'processes' || (!isTable(written) && parseAddress(written).problem !== undefined)
+  if (isMisplaced && knownKeys['']?.includes(name)) {
     return site.report(`\`${name}\` belongs to the top of the file: move it above the first [table]`)
   }
   const problem = checkListenerName(name)

@@ -61,26 +61,27 @@ export function checkListenerName(name: string): string | undefined {
   return undefined
 }
 
-const accountPattern = /^[a-z_][a-z0-9_-]{0,30}$/
-
 /** A static account that is not root's. */
 export const userName: Check<string> = (value, site) => {
   if (value === 'root') {
     return site.report('"root" would defeat the sandbox, and pushing code would be a way to root: remove `user` for a user of the app\'s own, or name an account')
   }
   if (value === 'nobody') return site.report('"nobody" is shared with other programs: remove `user` for a user of the app\'s own, or name an account')
-  return accountName('an account such as "shop"')(value, site)
+  return account(value, site)
 }
 
 /** A group of the system. */
-export const groupName: Check<string> = (value, site) => accountName('a group such as "www-data"')(value, site)
+export const groupName: Check<string> = (value, site) => group(value, site)
 
-function accountName(expected: string): Check<string> {
+const account = nameIn('passwd', 'an account such as "shop"')
+const group = nameIn('group', 'a group such as "www-data"')
+
+function nameIn(database: 'passwd' | 'group', expected: string): Check<string> {
   return (value, site) => {
-    if (typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value))) {
-      return site.report(`expected the name of ${expected}, got the number ${value}: see \`getent passwd ${value}\``)
+    if (typeof value === 'number' || (typeof value === 'string' && /^\d{1,10}$/.test(value))) {
+      return site.report(`expected the name of ${expected}, got the number ${value}: see \`getent ${database} ${value}\``)
     }
-    if (typeof value !== 'string' || !accountPattern.test(value)) {
+    if (typeof value !== 'string' || !/^[a-z_][a-z0-9_-]{0,30}$/.test(value)) {
       return site.report(`expected ${expected} (a-z, 0-9, _ and -, at most 31), got ${quote(value)}`)
     }
     return value

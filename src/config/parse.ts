@@ -54,6 +54,7 @@ function mendSyntax(cause: string): string {
   if (/redefine/.test(cause)) return '; the same key or table stands further up: keep one of the two'
   if (/end-of-line/.test(cause)) return '; write one key per line, and quotes around strings'
   if (/find end of key/.test(cause)) return '; write key = value'
+  if (/comma or end of structure/.test(cause)) return '; put commas between the elements, and close a list with ], an inline table with }'
   if (/unfinished array/.test(cause)) return '; close it with ]'
   if (/unfinished table/.test(cause)) return '; close it with }'
   return ''

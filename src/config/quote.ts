@@ -21,9 +21,12 @@ export function escapeControl(text: string): string {
   })
 }
 
-/** Writes a string as TOML does. */
+/** Writes a string as TOML does; half a surrogate pair, which TOML cannot hold, becomes U+FFFD. */
 export function tomlString(value: string): string {
-  return escapeControl(JSON.stringify(value))
+  return JSON.stringify(value.replace(/\p{Cs}/gu, '\ufffd')).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    const code = (character.codePointAt(0) ?? 0).toString(16)
+    return code.length > 4 ? `\\U${code.padStart(8, '0')}` : `\\u${code.padStart(4, '0')}`
+  })
 }
 
 /** Writes a list of strings as TOML does: `["node", "server.js"]`. */

@@ -33,7 +33,7 @@ export function sizeBetween(lowest: string, highest: string): Check<number> {
 }
 
 function mendSize(value: unknown): string {
-  if (typeof value !== 'string') return ''
+  if (typeof value !== 'string' || value.length > 20) return ''
   const near = /^(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?$/i.exec(value)
   if (near) return `: write "${near[1]}${near[2]?.toUpperCase()}"`
   if (/^\d+$/.test(value)) return `: add a unit, "${value}M"`

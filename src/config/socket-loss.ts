@@ -1,3 +1,5 @@
+import { splitWords } from './shell-words.js'
+
 /**
  * Programs that start the app as a child of theirs. The child inherits no sockets that it would take for its
  * own (LISTEN_PID names the parent, sd_listen_fds(3)), and the parent keeps SIGTERM and READY=1 from passing.
@@ -22,17 +24,19 @@ const notTheApp = (what: string): Finder => (program) => ({
   mend: 'start the program itself, such as command = ["node", "server.js"]',
 })
 
+/** `npm start`, `pnpm run serve -- --port 80`, `yarn exec serve`. */
 const packageManager: Finder = (program, args, scripts, depth) => {
-  const [first, ...rest] = args.filter((arg, index) => !(arg.startsWith('-') && args.indexOf('--') !== index) || index > args.indexOf('--') && args.includes('--'))
   const reason = asChild([program, ...args.slice(0, 2)].join(' ').slice(0, 60))
-  if (first === undefined) return { reason }
-  if (['exec', 'x', 'dlx'].includes(first)) return locate(reason, rest, scripts, depth)
-  const script = ['run', 'run-script'].includes(first) ? rest[0] : first
-  const extra = (['run', 'run-script'].includes(first) ? rest.slice(1) : rest).filter((arg) => arg !== '--')
-  const text = script !== undefined && Object.hasOwn(scripts, script) ? scripts[script] : undefined
-  const direct = text === undefined ? undefined : resolveScript(text, scripts, depth + 1)
-  if (direct !== undefined) return { reason, instead: [...direct, ...extra] }
-  return { reason, ...(text === undefined ? {} : { mend: `start what its script runs, \`${text.slice(0, 80).replace(/\p{Cc}/gu, ' ')}\`, without the wrapper` }) }
+  const separator = args.indexOf('--')
+  const own = (separator === -1 ? args : args.slice(0, separator)).filter((arg) => !arg.startsWith('-'))
+  const passed = separator === -1 ? [] : args.slice(separator + 1)
+  if (['exec', 'x', 'dlx'].includes(own[0] ?? '')) return locate(reason, [...own.slice(1), ...passed], scripts, depth)
+  const [name, ...rest] = ['run', 'run-script'].includes(own[0] ?? '') ? own.slice(1) : own
+  const text = name !== undefined && Object.hasOwn(scripts, name) ? scripts[name] : undefined
+  if (text === undefined) return { reason }
+  const direct = resolveScript(text, scripts, depth + 1)
+  if (direct !== undefined) return { reason, instead: [...direct, ...rest, ...passed] }
+  return { reason, mend: `start what its script runs, \`${text.slice(0, 80).replace(/[\p{Cc}\p{Cf}]/gu, ' ')}\`, as a list of words` }
 }
 
 const packageRunner: Finder = (program, args, scripts, depth) =>
@@ -76,19 +80,23 @@ const nodeOptionsWithValue = new Set(['-r', '--require', '--import', '--loader',
 
 /** tsx and its kind: `node --import tsx server.ts` does the same in one process. */
 const typeScriptLauncher: Finder = (program, args) => {
-  if (args[0] === 'watch' || args.includes('--watch')) return { reason: asChild(program), instead: ['node', '--import', 'tsx', ...args.filter((arg) => arg !== 'watch' && arg !== '--watch')] }
-  const files = args.slice(Math.max(0, args.findIndex((arg) => /\.[cm]?[jt]sx?$/.test(arg))))
-  return files[0] === undefined || files[0].startsWith('-')
-    ? { reason: asChild(program), mend: 'write command = ["node", "--import", "tsx", "server.ts"], or compile it and start the result' }
-    : { reason: asChild(program), instead: ['node', '--import', 'tsx', ...files] }
+  const reason = asChild(program)
+  const rest = (args[0] === 'watch' ? args.slice(1) : args).filter((arg) => arg !== '--watch')
+  const file = rest.findIndex((arg) => /\.[cm]?[jt]sx?$/.test(arg))
+  if (file === -1) return { reason, mend: 'write command = ["node", "--import", "tsx", "server.ts"], or compile it and start the result' }
+  // tsx takes node's options; the others have their own.
+  return { reason, instead: ['node', '--import', 'tsx', ...rest.slice(program === 'tsx' ? 0 : file)] }
 }
 
+/** `nodemon server.js`, `pm2 start server.js --name shop -- --port 80`. */
 const restarter: Finder = (program, args) => {
+  const reason = `${asChild(program)}; restarting is systemd's work here`
   const file = args.findIndex((arg) => /\.[cm]?jsx?$/.test(arg))
   const separator = args.indexOf('--')
-  const rest = args.slice(file + 1).filter((arg) => arg !== '--')
-  const known = file !== -1 && (args[file - 1] === undefined || !args[file - 1]?.startsWith('-')) && (separator === -1 || separator > file)
-  return { reason: `${asChild(program)}; restarting is systemd's work here`, ...(known ? { instead: ['node', args[file] ?? '', ...rest] } : {}) }
+  const isPlain = file === 0 || !args[file - 1]?.startsWith('-')
+  if (file === -1 || !isPlain || (separator !== -1 && separator < file) || args.includes('--exec') || args.includes('-x')) return { reason }
+  const passed = separator !== -1 ? args.slice(separator + 1) : program === 'nodemon' ? args.slice(file + 1) : []
+  return { reason, instead: ['node', args[file] ?? '', ...passed] }
 }
 
 /** `cross-env NODE_ENV=production node server.js`. */
@@ -129,6 +137,9 @@ const passThrough: Finder = (_program, args, scripts, depth) => {
 const nest: Finder = (program, args) =>
   args[0] === 'start' ? { reason: asChild(`${program} start`), instead: ['node', 'dist/main.js'] } : undefined
 
+const deno: Finder = (program, args) =>
+  args[0] === 'task' || args.includes('--watch') ? { reason: asChild(`${program} ${args[0]}`), mend: 'write command = ["deno", "run", "server.ts"], with the permissions it needs' } : undefined
+
 const appLaunchers: ReadonlyMap<string, Finder> = new Map<string, Finder>([
   ...['npm', 'pnpm', 'yarn', 'yarnpkg', 'corepack', 'npm-run-all', 'run-s', 'run-p'].map((name) => [name, packageManager] as const),
   ...['npx', 'pnpx', 'bunx', 'npm-exec'].map((name) => [name, packageRunner] as const),
@@ -143,6 +154,7 @@ const appLaunchers: ReadonlyMap<string, Finder> = new Map<string, Finder>([
 
 const finders: ReadonlyMap<string, Finder> = new Map<string, Finder>([
   ...appLaunchers,
+  ['deno', deno],
   ...['node', 'nodejs'].map((name) => [name, node] as const),
   ...['sh', 'bash', 'dash', 'zsh', 'ksh', 'ash', 'fish'].map((name) => [name, shell] as const),
   ...['env', 'nice', 'ionice', 'nohup', 'stdbuf', 'chrt', 'taskset'].map((name) => [name, passThrough] as const),
@@ -198,17 +210,4 @@ function endsInExec(text: string): boolean {
   const steps = text.split(/;|&&|\|\||\n/).map((step) => step.trim()).filter((step) => step !== '' && !step.startsWith('#'))
   const last = steps.at(-1) ?? ''
   return /^(?:[A-Za-z_]\w*=\S*\s+)*exec\s+(?!-)\S/.test(last) && !/[|&]\s*$|[^|]\|[^|]/.test(last)
-}
-
-/** Splits plain words and quoted strings; undefined where a shell would do more than that. */
-export function splitWords(text: string): string[] | undefined {
-  const words: string[] = []
-  let rest = text.trim()
-  while (rest !== '') {
-    const match = /^((?:[^\s"'`$\\|&;<>(){}*?#~!]|#(?<=\S#)|'[^']*'|"[^"$`\\]*")+)(?:\s+|$)/.exec(rest)
-    if (match?.[1] === undefined) return undefined
-    words.push(match[1].replace(/'([^']*)'|"([^"]*)"/g, (_all, single: string | undefined, double: string | undefined) => single ?? double ?? ''))
-    rest = rest.slice(match[0].length)
-  }
-  return words
 }

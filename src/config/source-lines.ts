@@ -37,8 +37,7 @@ const placeKey = (path: KeyPath): string => JSON.stringify(path)
 
 class Scanner {
   private position = 0
-  private line = 1
-  private lineCountedTo = 0
+  private readonly lineStarts = [0]
   /** How many tables each `[[array]]` has so far. */
   private readonly tableArrays = new Map<string, number>()
 
@@ -47,6 +46,7 @@ class Scanner {
     private readonly places: Map<string, SourcePlace>,
   ) {
     if (text.charCodeAt(0) === 0xfeff) this.position = 1
+    for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) this.lineStarts.push(at + 1)
   }
 
   scanDocument(): void {
@@ -77,8 +77,8 @@ class Scanner {
       } else if (count !== undefined) {
         path = [...path, count - 1]
       }
+      this.record(path, start)
     }
-    this.record(path, start)
     return path
   }
 
@@ -210,16 +210,15 @@ class Scanner {
     this.places.set(name, { line: this.lineAt(start), valueStart, valueEnd: this.position })
   }
 
+  /** Looks for the last line that starts at or before `position`, by halves. */
   private lineAt(position: number): number {
-    // Mostly asked in rising order, so count on from the last answer.
-    if (position < this.lineCountedTo) {
-      this.line = 1
-      this.lineCountedTo = 0
+    let low = 0
+    let high = this.lineStarts.length
+    while (high - low > 1) {
+      const middle = (low + high) >> 1
+      if ((this.lineStarts[middle] ?? 0) <= position) low = middle
+      else high = middle
     }
-    for (let at = this.text.indexOf('\n', this.lineCountedTo); at !== -1 && at < position; at = this.text.indexOf('\n', at + 1)) {
-      this.line += 1
-      this.lineCountedTo = at + 1
-    }
-    return this.line
+    return low + 1
   }
 }

@@ -3,7 +3,7 @@ import { tomlList, tomlString } from './quote.js'
 
 /** The commented holdfast.toml that `holdfast init` writes for a project. */
 export function renderStarter(project: Project): string {
-  return `# How Holdfast runs this app: https://www.npmjs.com/package/holdfast
+  return `# How Holdfast runs this app; docs/configuration.md of the package explains every key.
 # Check it with \`holdfast check\`, put it in force with \`holdfast install\` (as root).
 
 # Prefix of every unit name: ${project.app}.service, ${project.app}-http.socket, ...

@@ -1,3 +1,4 @@
+import { explainSystemError, HoldfastError } from '../errors.js'
 import { appendHistory, readState, writeState, type State } from '../release/state.js'
 import { writeRelease, type Release } from '../release/store.js'
 import { instanceUnit } from '../units/names.js'
@@ -25,6 +26,15 @@ export type Outcome =
  * any point, it converges when it runs again: it looks at what systemd runs, not at what it meant to do.
  */
 export async function handOver(app: InstalledApp, from: 'folder' | 'record'): Promise<Outcome> {
+  try {
+    return await attempt(app, from)
+  } finally {
+    // Not when it is killed: then the next one takes the folder again.
+    clearFolderRequest(app.paths)
+  }
+}
+
+async function attempt(app: InstalledApp, from: 'folder' | 'record'): Promise<Outcome> {
   const { paths, systemd, story } = app
   const begin = performance.now()
   const state = readState(paths)
@@ -39,31 +49,31 @@ export async function handOver(app: InstalledApp, from: 'folder' | 'record'): Pr
   await undoLeftovers(app, plan)
   tellStart(app, state, choice, plan)
 
-  const { release, config } = choice
-  const next: State = { ...state, generation: plan.generation, wanted: release.id }
+  const next: State = { ...state, generation: plan.generation, wanted: choice.release.id }
   writeState(paths, next)
-  await prepareInstances(app, choice, plan.generation)
-  const verdict = await tryCandidate(systemd, {
-    units: processesOf(config.processes).map((n) => instanceUnit(paths.app, plan.generation, n)),
+  const verdict = await startAndWatch(app, choice, plan)
+  return verdict.kind === 'settled'
+    ? await goLive(app, next, choice, plan, begin)
+    : await giveUp(app, next, choice, plan, begin, verdict)
+}
+
+async function startAndWatch(app: InstalledApp, choice: ReleaseChoice, { generation }: Plan): Promise<Verdict> {
+  const { paths, systemd, story } = app
+  const { release, config } = choice
+  await prepareInstances(app, choice, generation)
+  return tryCandidate(systemd, {
+    units: processesOf(config.processes).map((n) => instanceUnit(paths.app, generation, n)),
     // A longer one than the unit's own needs `install`; see mergeRelease.
     ...(config.start.timeoutMs < app.config.start.timeoutMs ? { startTimeoutMs: config.start.timeoutMs } : {}),
     unitTimeoutMs: app.config.start.timeoutMs,
     settleMs: config.start.settleMs,
     onReady: (afterMs) => {
       const settle = config.start.settleMs / 1000
-      story.tell('candidate-ready', `Generation ${plan.generation} is ready after ${seconds(afterMs)}; it is watched for ${settle} s.`, {
-        generation: plan.generation, release: release.id, durationMs: afterMs,
+      story.tell('candidate-ready', `Generation ${generation} is ready after ${seconds(afterMs)}; it is watched for ${settle} s.`, {
+        generation, release: release.id, durationMs: afterMs,
       })
     },
   })
-
-  const outcome =
-    verdict.kind === 'settled'
-      ? await goLive(app, next, choice, plan, begin)
-      : await giveUp(app, next, choice, plan, begin, verdict)
-  clearFolderRequest(paths)
-  await tidy(app)
-  return outcome
 }
 
 async function goLive(app: InstalledApp, state: State, { release, config }: ReleaseChoice, plan: Plan, begin: number): Promise<Outcome> {
@@ -71,9 +81,13 @@ async function goLive(app: InstalledApp, state: State, { release, config }: Rele
   const durationMs = performance.now() - begin
   const { generation } = plan
   const live = { generation, release: release.id, processes: config.processes, since: new Date().toISOString() }
-  writeState(paths, { ...state, live, wanted: release.id })
-  markRelease(app, release, { outcome: 'good' })
-  record(app, state, plan, release, durationMs, { outcome: 'live' })
+  try {
+    writeState(paths, { ...state, live, wanted: release.id })
+  } catch (error) {
+    // What cannot be recorded must not become live: a reboot would bring back the other one.
+    await discard(app, generation, { drain: true })
+    throw error
+  }
 
   const older = [...new Set(plan.retire.map((instance) => instance.generation))]
   const fields = { generation, release: release.id, durationMs, ...previous(state) }
@@ -82,6 +96,10 @@ async function goLive(app: InstalledApp, state: State, { release, config }: Rele
     story.tell('drain-started', `${generationList(older)} told to stop accepting and to drain.`, fields)
   }
   await retire(app, plan.retire)
+  await keepRecord(app, () => {
+    markRelease(app, release, { outcome: 'good' })
+    record(app, state, plan, release, durationMs, { outcome: 'live' })
+  })
   return { kind: 'live', generation, release: release.id }
 }
 
@@ -96,9 +114,7 @@ async function giveUp(
   const reason = `${verdict.unit} ${verdict.reason}`
   const { wanted: _, ...rest } = state
   writeState(paths, state.live === undefined ? rest : { ...rest, wanted: state.live.release })
-  if (release.outcome !== 'good') markRelease(app, release, { outcome: 'failed', failure: reason })
   const durationMs = performance.now() - begin
-  record(app, state, plan, release, durationMs, { outcome: 'failed', reason })
 
   const serving = (await observeInstances(systemd, paths.app)).filter(isServing).map((instance) => instance.generation)
   const now = serving.length === 0 ? 'Nothing serves.' : `Generation ${Math.max(...serving)} serves on.`
@@ -112,7 +128,23 @@ async function giveUp(
     ].join('\n'),
     { generation, release: release.id, durationMs, ...previous(state) },
   )
+  await keepRecord(app, () => {
+    if (release.outcome !== 'good') markRelease(app, release, { outcome: 'failed', failure: reason })
+    record(app, state, plan, release, durationMs, { outcome: 'failed', reason })
+  })
   return { kind: 'failed', generation, release: release.id, reason, serving: serving.length > 0 }
+}
+
+/** The book-keeping after the fact, whose own failure changes nothing of what is live. */
+async function keepRecord(app: InstalledApp, write: () => void): Promise<void> {
+  try {
+    write()
+    await tidy(app)
+  } catch (thrown) {
+    const error = explainSystemError(thrown)
+    if (!(error instanceof HoldfastError)) throw error
+    app.story.tell('record-incomplete', `The handover is done, but not all of it could be written down: ${error.message}`)
+  }
 }
 
 /** A handover that was killed before it settled has left instances that serve beside the live ones. */

@@ -108,6 +108,20 @@ test('the journal is folded at 80 columns, and nothing of it is lost', () => {
   expect(lines.join('').replaceAll(' ', '')).toBe(`${long}short${path}`.replaceAll(' ', ''))
 })
 
+test('further lines of a message in the journal move to the left', () => {
+  const first = 'Nov 21 02:00:01 holdfast[77]: Generation 3 serves on.'
+  const indent = ' '.repeat('Nov 21 02:00:01 holdfast[77]: '.length)
+  const text = `${first}\n${indent}Its last lines:\n${indent}  at start\n${indent}${'word '.repeat(15)}end\nnext`
+  expect(foldJournal(text)).toEqual([
+    first,
+    '      Its last lines:',
+    '        at start',
+    `      ${'word '.repeat(14)}word`,
+    '        end',
+    'next',
+  ])
+})
+
 test('figures', () => {
   expect([0, 999, 1_000, 1_234_567].map(formatCount)).toEqual(['0', '999', '1 000', '1 234 567'])
   expect([0.04, 99.94, 100, 1_500, 12_345, NaN].map(formatMs)).toEqual(['0.0 ms', '99.9 ms', '100 ms', '1 500 ms', '12.3 s', '-'])

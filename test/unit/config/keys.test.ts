@@ -1,0 +1,147 @@
+import { describe, expect, test } from 'vitest'
+import { read, refuse, write } from './fixtures.js'
+
+/** One line with a mistake, and what the message must say. */
+const mistakes: [line: string, expected: string | RegExp][] = [
+  ['comand = 1', 'unknown key `comand`: did you mean `command`?'],
+  ['Data = true', 'did you mean `data`?'],
+  ['env-file = "/x"', 'did you mean `env_file`?'],
+  ['workers = 2', 'did you mean `processes`?'],
+  ['port = 3000', 'did you mean `[listen] http`?'],
+  ['settle = "2s"', /settle`.*\[start\]/],
+  ['xyzzy = 1', /unknown key `xyzzy`: remove it; known here are app, /],
+  ['health = { path = "/" }', '[health] is not in this version of Holdfast yet; remove it'],
+  ['hooks = {}', '[hooks] is not in this version of Holdfast yet; remove it'],
+  ['bake = 1', 'not in this version'],
+  ['preview = 1', 'not in this version'],
+  ['notify = 1', 'not in this version'],
+  ['source = 1', 'not in this version'],
+  ['"a\\nb" = 1', 'unknown key `a\\u000ab`'],
+  ['user = "root"', 'would defeat the sandbox'],
+  ['user = "nobody"', 'shared with other programs'],
+  ['user = "0"', 'got the number 0'],
+  ['user = 1000', 'got the number 1000'],
+  ['user = "a:b"', 'expected an account'],
+  ['user = "-x"', 'expected an account'],
+  [`user = "${'a'.repeat(32)}"`, 'expected an account'],
+  ['description = "a\\nb"', 'one line'],
+  ['directory = ""', 'an empty string'],
+  ['directory = "/"', 'the whole machine'],
+  ['directory = "~/shop"', "~ is the shell's"],
+  ['directory = "/srv/../etc"', 'write "/etc"'],
+  ['directory = "/srv//shop"', 'write "/srv/shop"'],
+  ['directory = "/srv/a\\nb"', 'control characters'],
+  ['directory = "/srv/a\\u0000b"', 'control characters'],
+  ['directory = "/var/lib/holdfast/shop"', "Holdfast's own"],
+  ['directory = 1', 'expected an absolute path'],
+  ['snapshot = false', 'there is none: add `directory`'],
+  ['snapshot = "no"', 'true or false'],
+  ['processes = 0', 'from 1 to 256'],
+  ['processes = 1.5', 'from 1 to 256'],
+  ['processes = "2"', 'without quotes'],
+  ['processes = inf', 'got Infinity'],
+  ['processes = nan', 'got NaN'],
+  ['processes = 1979-05-27', 'got a date'],
+  ['env = []', 'expected a table'],
+  ['env = { A = 1 }', 'put quotes around it, "1"'],
+  ['env = { A = true }', 'put quotes around it, "true"'],
+  ['env = { A = ["x"] }', 'got a list'],
+  ['env = { "1A" = "x" }', 'cannot be the name of a variable'],
+  ['env = { "A=B" = "x" }', 'cannot be the name of a variable'],
+  ['env = { "" = "x" }', 'cannot be the name of a variable'],
+  ['env = { A = "x\\u0000" }', 'control characters'],
+  ['env = { A = "x\\r" }', 'control characters'],
+  ...['LISTEN_FDS', 'LISTEN_PID', 'NOTIFY_SOCKET', 'WATCHDOG_USEC', 'HOLDFAST_APP', 'INVOCATION_ID', 'JOURNAL_STREAM', 'MAINPID', 'CREDENTIALS_DIRECTORY', 'STATE_DIRECTORY']
+    .map((name): [string, string] => [`env = { ${name} = "x" }`, `${name} must not be set here`]),
+  ['env_file = "shop.env"', 'a relative path'],
+  ['watchdog = "10ms"', 'too short: the least is "1s"'],
+  ['watchdog = 10', 'has no unit'],
+  ['start = "60s"', 'expected a table'],
+  ['start = { timeout = "0s" }', 'too short'],
+  ['start = { timeout = "25h" }', 'too long: the most is "24h"'],
+  ['start = { timeout = "60" }', 'add a unit, "60s"'],
+  ['start = { timeout = "5m" }', 'write "5min"'],
+  ['start = { timeout = "5 minutes" }', 'write "5min"'],
+  ['start = { timeout = "infinity" }', 'there must be an end'],
+  ['start = { timeout = "-5s" }', 'expected a time'],
+  ['start = { timeout = "1e3s" }', 'expected a time'],
+  ['start = { timeout = "" }', 'expected a time'],
+  ['start = { settle = "11min" }', 'too long'],
+  ['start = { data = true }', 'belongs to the top of the file'],
+  ['start = { setle = "1s" }', 'did you mean `settle`?'],
+  ['drain = { timeout = "2d" }', 'too long'],
+  ['limits = { memory = 1024 }', 'has no unit'],
+  ['limits = { memory = "1GB" }', 'write "1G"'],
+  ['limits = { memory = "512MiB" }', 'write "512M"'],
+  ['limits = { memory = "50%" }', 'a share of the machine'],
+  ['limits = { memory = "1M" }', 'the least is "16M"'],
+  ['limits = { memory = "infinity" }', 'expected a size'],
+  ['limits = { tasks = 0 }', 'from 1 to'],
+  ['limits = { tasks = "512" }', 'without quotes'],
+  ['sandbox = { home = "yes" }', '"hidden", "read-only", "visible"'],
+  ['sandbox = { write_paths = "/x" }', 'expected a list'],
+  ['sandbox = { write_paths = ["/"] }', 'the whole machine'],
+  ['sandbox = { write_paths = ["/var/lib"] }', '/var/lib/holdfast'],
+  ['sandbox = { write_paths = ["-/x"] }', 'a relative path'],
+  ['sandbox = { capabilities = ["net_raw"] }', 'CAP_NET_RAW'],
+  ['sandbox = { capabilities = ["~CAP_NET_RAW"] }', 'got "~CAP_NET_RAW"'],
+  ['sandbox = { capabilities = ["CAP_NET_RAW CAP_SYS_ADMIN"] }', 'a capability'],
+  ['sandbox = { address_families = ["INET"] }', 'AF_PACKET'],
+  ['sandbox = { system_calls = ["~@mount"] }', '@resources'],
+  ['sandbox = { system_calls = ["a\\nUser=root"] }', 'got "a\\nUser=root"'],
+]
+
+describe('a mistake in one key', () => {
+  test.each(mistakes)('%s', (line, expected) => {
+    const message = refuse(write(`# above\n${line}`))
+    expect(message).toMatch(/^holdfast\.toml:4: [^\n]+$/)
+    if (typeof expected === 'string') expect(message).toContain(expected)
+    else expect(message).toMatch(expected)
+  })
+})
+
+describe('app', () => {
+  const named = (name: string): string => write().replace('"shop"', JSON.stringify(name))
+
+  test.each(['a', 'shop', 'my-shop2', 'a'.repeat(28)])('%s is a name', (name) => {
+    expect(read(named(name)).app).toBe(name)
+  })
+
+  test.each([
+    ['', 'such as "shop"'],
+    ['Shop', 'write "shop"'],
+    ['my_shop', 'write "my-shop"'],
+    ['@me/my.shop', 'write "my-shop"'],
+    ['2shop', 'write "shop"'],
+    ['shop-', 'write "shop"'],
+    ['-shop', 'write "shop"'],
+    ['a'.repeat(29), 'at most 28'],
+    ['shop@1', 'write "shop-1"'],
+    ['../etc', 'write "etc"'],
+    ['shop\n[Service]', 'cannot be the prefix'],
+    ['%n', 'cannot be the prefix'],
+    ['holdfast', 'is taken'],
+    ['systemd', 'is taken'],
+    ['systemd-x', 'is taken'],
+    ['user', 'is taken'],
+    ['getty', 'is taken'],
+  ])('%j is refused', (name, expected) => {
+    expect(refuse(named(name))).toContain(expected)
+  })
+
+  test('a number is none', () => expect(refuse(write().replace('"shop"', '5'))).toContain('got 5'))
+})
+
+describe('the docs of TOML, as people get them wrong', () => {
+  test('a key of the top below [listen]', () => {
+    expect(refuse(write('', 'processes = 2'))).toBe('holdfast.toml:6: listen.processes: `processes` belongs to the top of the file: move it above the first [table]')
+    expect(refuse(write('', 'data = true'))).toContain('`data` belongs to the top')
+    expect(read(write('', 'data = "127.0.0.1:9000"')).listen).toHaveLength(2)
+  })
+
+  test('a misspelt key is not missing besides', () => {
+    expect(refuse(write().replace('command', 'comand')).split('\n')).toHaveLength(1)
+  })
+
+  test('[[listen]]', () => expect(refuse('app = "a"\ncommand = ["x"]\n[[listen]]\nhttp = 1')).toContain('holdfast.toml:3: listen: expected a table, got a list'))
+})

@@ -1,0 +1,99 @@
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { installedKeys, loadReleaseConfig, mergeRelease, releaseKeys } from '../../../src/config/release.js'
+import { catchError, read, write } from './fixtures.js'
+import { schemaKeys } from './schema-keys.js'
+
+const installed = read(write('directory = "/srv/shop"'))
+const mend = 'run `holdfast install /srv/shop/holdfast.toml`'
+
+describe('mergeRelease', () => {
+  test('without a text the installed configuration applies', () => {
+    expect(mergeRelease(installed, undefined)).toEqual({ config: installed, notes: [] })
+  })
+
+  test('takes what a release may say', () => {
+    const text = write('directory = "."\nprocesses = 2\nenv = { A = "b" }', '[start]\ntimeout = "5s"\nsettle = "1s"\n[drain]\ntimeout = "1min"').replace('server.js', 'other.js')
+    expect(mergeRelease(installed, text)).toEqual({
+      config: {
+        ...installed, command: ['node', 'other.js'], processes: 2, env: { A: 'b' },
+        start: { timeoutMs: 5000, settleMs: 1000 }, drain: { timeoutMs: 60_000 },
+      },
+      notes: [],
+    })
+  })
+
+  test.each<[extra: string, tables: string, note: string]>([
+    ['user = "shop"', '', '`user` is "shop" in the release and absent installed'],
+    ['description = "x"', '', '`description` is "x" in the release and absent installed'],
+    ['env_file = "/etc/shadow"', '', '`env_file` is "/etc/shadow" in the release and absent installed'],
+    ['data = true', '', '`data` is true in the release and false installed'],
+    ['snapshot = false', '', '`snapshot` is false in the release and true installed'],
+    ['watchdog = "90s"', '', '`watchdog` is 1min 30s in the release and absent installed'],
+    ['', 'admin = "/run/a"', '`[listen] admin` is /run/a with mode 0600 in the release and absent installed'],
+    ['', '[limits]\nmemory = "1G"', '`[limits] memory` is 1G in the release and absent installed'],
+    ['', '[limits]\ntasks = 5', '`[limits] tasks` is 5 in the release and absent installed'],
+    ['', '[sandbox]\nhome = "visible"', '`[sandbox] home` is "visible" in the release and "hidden" installed'],
+    ['', '[sandbox]\nsetuid = true', '`[sandbox] setuid` is true in the release and false installed'],
+    ['', '[sandbox]\ncapabilities = ["CAP_SYS_ADMIN"]', '`[sandbox] capabilities` is "CAP_SYS_ADMIN" in the release and empty installed'],
+    ['', '[sandbox]\nwrite_paths = ["/etc/x"]', '`[sandbox] write_paths` is "/etc/x" in the release and empty installed'],
+  ])('%s%s is noted, and not in force', (extra, tables, note) => {
+    const result = mergeRelease(installed, write(`directory = "."\n${extra}`, tables))
+    expect(result).toEqual({ config: installed, notes: [`${note}: ${mend}`] })
+  })
+
+  test('another address', () => {
+    const { config, notes } = mergeRelease(installed, write('directory = "."').replace('8080', '9000'))
+    expect(notes).toEqual([`\`[listen] http\` is 127.0.0.1:9000 in the release and 127.0.0.1:8080 installed: ${mend}`])
+    expect(config.listen).toEqual(installed.listen)
+  })
+
+  test.each([
+    ['start', 'timeout', '2min', '1min'],
+    ['start', 'settle', '1min', '2s'],
+    ['drain', 'timeout', '1h', '15min'],
+  ])('a longer [%s] %s is cut', (table, key, longer, limit) => {
+    const { config, notes } = mergeRelease(installed, write('directory = "."', `[${table}]\n${key} = "${longer}"`))
+    expect(config).toEqual(installed)
+    expect(notes).toEqual([`\`[${table}] ${key}\` is ${longer} in the release and ${limit} installed; a release can only shorten it, so ${limit} is in force: ${mend}`])
+  })
+
+  test('a release without a source folder installed', () => {
+    const { notes } = mergeRelease(read(write()), write('directory = "."'))
+    expect(notes).toHaveLength(1)
+  })
+
+  test('renames no app', () => {
+    expect(catchError(() => mergeRelease(installed, write().replace('"shop"', '"store"')))).toMatchObject({
+      code: 'config-invalid',
+      message: 'holdfast.toml: app: "store" in the release, and "shop" installed: a release cannot rename its app',
+    })
+  })
+
+  test('a release that is not in order is an error', () => {
+    expect(catchError(() => mergeRelease(installed, write('data = 1'))).message).toBe('holdfast.toml:3: data: expected true or false (without quotes), got 1')
+  })
+
+  test('every key of the schema is either the release’s or the installed file’s', () => {
+    const own = ['app', ...releaseKeys, ...Object.keys(installedKeys)]
+    expect(new Set(own).size).toBe(own.length)
+    expect(own.toSorted()).toEqual(schemaKeys().filter((key) => !key.startsWith('listen')).toSorted())
+  })
+})
+
+test('loadReleaseConfig follows no link', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-release-'))
+  try {
+    expect(loadReleaseConfig(installed, folder).config).toBe(installed)
+    writeFileSync(join(folder, 'secret'), 'app = "shop"\nsecret = 1')
+    symlinkSync('secret', join(folder, 'holdfast.toml'))
+    expect(catchError(() => loadReleaseConfig(installed, folder)).message).toContain('symbolic link')
+    rmSync(join(folder, 'holdfast.toml'))
+    writeFileSync(join(folder, 'holdfast.toml'), write('directory = "/srv/shop"\nprocesses = 2'))
+    expect(loadReleaseConfig(installed, folder)).toEqual({ config: { ...installed, processes: 2 }, notes: [] })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
