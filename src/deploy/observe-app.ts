@@ -6,8 +6,7 @@ import { readManifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { readState, type HistoryEntry, type Live } from '../release/state.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
-import { activateService, appService, drainService } from '../units/names.js'
-import { processesOf } from './handover.js'
+import { activateService, appService, drainService, processNumbers } from '../units/names.js'
 import { observeInstances, type RunningInstance } from './observe.js'
 import { notInstalled } from './uninstall.js'
 
@@ -85,7 +84,7 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
 }
 
 function findMissing(paths: AppPaths, { generation, processes }: Live): string[] {
-  return processesOf(processes)
+  return processNumbers(processes)
     .map((process) => instanceFolder(paths, generation, process))
     .flatMap((folder) => [join(folder, 'command'), join(folder, 'release')])
     .filter(isGone)
