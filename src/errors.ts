@@ -53,18 +53,21 @@ export function explainSystemError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof HoldfastError) return error
   const { code, syscall, path } = error as NodeJS.ErrnoException
   if (code === undefined || syscall === undefined) return error
-  const hint = systemHints[code]
-  return new HoldfastError('system-refused', `${path === undefined ? '' : `${path}: `}${error.message}`, {
-    ...(hint === undefined ? {} : { hint }),
+  const where = path === undefined ? `${syscall}: ` : `${path}: `
+  const known = systemRefusals[code]
+  return new HoldfastError('system-refused', where + (known?.what ?? error.message), {
+    ...(known === undefined ? {} : { hint: known.mend }),
     cause: error,
   })
 }
 
-const systemHints: Record<string, string> = {
-  ENOSPC: 'df -h; df -i   # the disk is full, or out of inodes',
-  EDQUOT: 'quota   # a quota is used up',
-  EROFS: 'findmnt -o TARGET,OPTIONS   # the filesystem is read-only; dmesg may tell why',
-  EACCES: 'Run it with sudo, or with --user for your own manager.',
-  EPERM: 'Run it with sudo, or with --user for your own manager.',
-  EMFILE: 'ulimit -n   # too many open files',
+const permission = { what: 'not permitted', mend: 'run it as a user who may, such as with sudo, or with --user for your own manager' }
+const systemRefusals: Record<string, { what: string; mend: string }> = {
+  ENOSPC: { what: 'the disk is full', mend: 'df -h; df -i   # then make room, and run this again' },
+  EDQUOT: { what: 'the quota is used up', mend: 'quota   # then make room, and run this again' },
+  EROFS: { what: 'the filesystem is read-only', mend: 'findmnt -o TARGET,OPTIONS   # then run this again' },
+  EACCES: permission,
+  EPERM: permission,
+  EMFILE: { what: 'too many open files', mend: 'ulimit -n' },
+  EIO: { what: 'input/output error', mend: 'journalctl -k -p err   # look for a failing disk' },
 }

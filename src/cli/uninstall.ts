@@ -1,5 +1,5 @@
-import { planUninstall, uninstall } from '../deploy/uninstall.js'
 import { checkManager } from '../deploy/preflight.js'
+import { planUninstall, uninstall } from '../deploy/uninstall.js'
 import { Systemctl } from '../systemd/systemctl.js'
 import { placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
@@ -8,17 +8,17 @@ export async function uninstallCommand(app: string, options: GlobalOptions & { d
   const places = placesFor(options)
   checkManager(places.scope)
   const plan = planUninstall(places, app, { purge: options.purge === true })
-  const { paths, remove, data, dropIns } = plan
-  const systemctl = options.user === true ? 'systemctl --user' : 'systemctl'
+  const { remove, data, dropIns } = plan
   if (options.dryRun === true) {
+    const systemctl = options.user === true ? 'systemctl --user' : 'systemctl'
     print(`Would run:\n    ${systemctl} stop ${app}.service ${app}-drain.service   # waits for every drain\n\nWould remove:`)
     for (const path of remove) print(`    ${path}`)
   } else {
     print(`Stopping ${app}; this waits until every generation has drained.`)
-    await uninstall(plan, places, new Systemctl(places.scope))
+    await uninstall(plan, new Systemctl(places.scope))
     for (const path of remove) print(`removed  ${path}`)
   }
   if (data !== undefined) print(`kept  ${data}: the app's data, which only --purge removes.`)
   for (const path of dropIns) print(`kept  ${path}: not written by holdfast.`)
-  if (options.dryRun !== true) print(`${app} is uninstalled from ${paths.scope === 'user' ? 'your own manager' : 'this machine'}.`)
+  if (options.dryRun !== true) print(`${app} is uninstalled from ${places.scope === 'user' ? 'your own manager' : 'this machine'}.`)
 }

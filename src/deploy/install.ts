@@ -1,18 +1,20 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
-import type { Config } from '../config/model.js'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Config, Listener } from '../config/model.js'
 import { HoldfastError } from '../errors.js'
+import { findUnfinished, writeDurably } from '../release/durable-file.js'
+import { readHistory } from '../release/history.js'
 import { readManifest, writeManifest, type Manifest, type WrittenUnit } from '../release/manifest.js'
 import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
-import { writeDurably } from '../release/durable-file.js'
 import type { Systemd } from '../systemd/systemd.js'
+import { runProgram } from '../systemd/systemctl.js'
 import { appService, socketUnit } from '../units/names.js'
-import { renderUnits, type UnitFile } from '../units/render.js'
-import { catalogFile, needrestartFile, type SystemFile } from './system-files.js'
+import { renderUnits } from '../units/render.js'
+import { isServing, observeInstances } from './observe.js'
 import type { Programs } from './programs.js'
 import { requestFolder } from './request.js'
+import { catalogFile, isCatalog, needrestartFile, updateCatalog, type SystemFile } from './system-files.js'
 
 /** What an `install` changes; made first, so that it can be shown and nothing done. */
 export interface InstallPlan {
@@ -20,7 +22,10 @@ export interface InstallPlan {
   config: Config
   /** Text of the configuration, as it will stand in /etc. */
   configText: string
+  /** As it will be recorded at the end. */
   manifest: Manifest
+  /** Units of an earlier install that go; as they were recorded. */
+  gone: WrittenUnit[]
   changes: UnitChange[]
   /** Files other than units that are new or differ. */
   files: SystemFile[]
@@ -42,102 +47,159 @@ export interface UnitChange {
 /** Plans an install. Reads files, changes nothing. */
 export function planInstall(paths: AppPaths, config: Config, configText: string, programs: Programs): InstallPlan {
   const old = readManifest(paths)
-  const units = renderUnits(config, { scope: paths.scope, ...programs, homePaths: homePaths(config, programs), instances: paths.instances })
-  const found = (name: string): string | undefined => {
-    const file = join(paths.units, name)
-    return existsSync(file) ? readFileSync(file, 'utf8') : undefined
-  }
+  const units = renderUnits(config, { scope: paths.scope, ...programs, homePaths: homePathsOf(config, programs), instances: paths.instances })
   const gone = (old?.units ?? []).filter((unit) => !units.some(({ name }) => name === unit.name))
   const changes: UnitChange[] = [
-    ...units.map(({ name, text }) => ({ name, before: found(name), after: text })),
-    ...gone.map(({ name }) => ({ name, before: found(name), after: undefined })),
+    ...units.map(({ name, text }) => ({ name, before: readUnit(paths, name), after: text })),
+    ...gone.map(({ name }) => ({ name, before: readUnit(paths, name), after: undefined })),
   ].filter(({ before, after }) => before !== after)
 
   const files = paths.scope === 'system' ? [catalogFile(), ...needrestartFile(paths.app)] : []
+  const recorded = (name: string): string | undefined => old?.units.find((unit) => unit.name === name)?.text
   return {
     paths,
     config,
     configText,
     manifest: {
       version: 1, app: paths.app, ...programs,
-      units: units.map((unit): WrittenUnit => ({ ...unit, ...previousText(old, unit) })),
+      units: units.map(({ name, text }) => ({ name, text })),
       files: [...new Set([...files.map(({ path }) => path), ...(old?.files ?? [])])],
+      folders: [...new Set([...(old?.folders ?? []), ...config.listen.flatMap((listener) => missingFolders(listener))])],
     },
+    gone,
     changes,
     files: files.filter(({ path, text }) => !existsSync(path) || readFileSync(path, 'utf8') !== text),
-    stopSockets: changes.filter(({ name, before, after }) => name.endsWith('.socket') && before !== undefined && bindingOf(before) !== bindingOf(after)).map(({ name }) => name),
-    disable: gone.filter(({ name }) => name.endsWith('.socket')).map(({ name }) => name),
+    stopSockets: changes
+      .filter(({ name, before = recorded(name), after }) => name.endsWith('.socket') && before !== undefined && addressIn(before) !== addressIn(after))
+      .map(({ name }) => name),
+    disable: gone.map(({ name }) => name).filter((name) => name.endsWith('.socket')),
     enable: [appService(paths.app), ...config.listen.map((listener) => socketUnit(paths.app, listener.name))],
   }
 }
 
 /**
- * Installs: listeners by stopping, rewriting and starting their sockets while the instances go on
- * serving, then a handover.
+ * Installs: listeners by stopping, rewriting and starting their sockets while the instances go on serving, then a
+ * handover. Cut off at any point, it can be run again.
  * @throws HoldfastError `handover-failed` when everything is installed but the app did not come up.
  */
 export async function install(plan: InstallPlan, systemd: Systemd): Promise<void> {
   const { paths, config, manifest } = plan
-  // First, as what is half-written must be known as ours.
-  writeManifest(paths, manifest)
+  writeManifest(paths, unfinishedManifest(plan))
   mkdirSync(paths.releases, { recursive: true, mode: 0o755 })
   mkdirSync(paths.instances, { recursive: true, mode: 0o755 })
-
-  if (plan.stopSockets.length > 0) await systemd.run('stop', plan.stopSockets)
-  if (plan.disable.length > 0) await systemd.disable(plan.disable)
-  for (const { name, after } of plan.changes) {
-    const file = join(paths.units, name)
-    if (after === undefined) rmSync(file, { force: true })
-    else writeDurably(file, after)
-  }
+  await writeUnits(plan, systemd)
   for (const { path, text } of plan.files) writeDurably(path, text)
-  if (plan.files.some(({ path }) => path.endsWith('.catalog'))) updateCatalog()
+  if (manifest.files.some(isCatalog)) await updateCatalog()
   writeDurably(paths.config, plan.configText, 0o644)
-  writeManifest(paths, { ...manifest, units: manifest.units.map(({ name, text }) => ({ name, text })) })
+  writeManifest(paths, manifest)
+  for (const file of writtenFiles(paths, manifest)) for (const left of findUnfinished(file)) rmSync(left, { force: true })
 
   await systemd.daemonReload()
   await systemd.enable(plan.enable)
-  for (const listener of config.listen) await startSocket(systemd, socketUnit(paths.app, listener.name))
-
-  if (config.directory !== undefined) requestFolder(paths)
-  const { ok } = await systemd.run('restart', [appService(paths.app)])
-  const [service] = await systemd.show([appService(paths.app)])
-  if (service?.active !== 'active') {
-    throw new HoldfastError('handover-failed', `${paths.app} is installed, but ${appService(paths.app)} is ${service?.active}${ok ? '' : ' after its start'}`, {
-      hint: `holdfast logs ${paths.app}${paths.scope === 'user' ? ' --user' : ''}`,
-    })
-  }
+  for (const listener of config.listen) await openListener(systemd, paths, listener)
+  await handOverNow(plan, systemd)
 }
 
-/** The journal's explanations are kept in one database of the machine. */
-export function updateCatalog(): void {
-  execFileSync('journalctl', ['--update-catalog'], { stdio: 'ignore' })
-}
+/** Every file that an install writes. */
+export const writtenFiles = (paths: AppPaths, { units, files }: Manifest): string[] => [
+  ...units.map(({ name }) => join(paths.units, name)), ...files, paths.config, join(paths.state, 'manifest.json'),
+]
 
 /** Whether anything at all is recorded to run. */
 export const hasRelease = (paths: AppPaths): boolean => readState(paths).live !== undefined
 
-async function startSocket(systemd: Systemd, unit: string): Promise<void> {
-  const [before] = await systemd.show([unit])
-  if (before?.active === 'active') return
-  const { message } = await systemd.run('start', [unit])
-  const [after] = await systemd.show([unit])
-  if (after?.active === 'active') return
-  throw new HoldfastError('machine-unfit', `${unit} did not start: ${message || after?.result}`, { hint: `journalctl -u ${unit}` })
-}
-
-/** What systemd binds by: a change of anything else leaves the open socket as it is. */
-function bindingOf(text: string | undefined): string {
-  return (text ?? '').split('\n').filter((line) => /^(ListenStream|SocketMode|SocketGroup)=/.test(line)).join('\n')
-}
-
-function previousText(old: Manifest | undefined, unit: UnitFile): { previous?: string } {
-  const before = old?.units.find(({ name }) => name === unit.name)?.text
-  return before === undefined || before === unit.text ? {} : { previous: before }
-}
-
 /** What lies below the home folders and must be visible: node, and code that runs in place. */
-function homePaths({ directory, snapshot }: Config, programs: Programs): string[] {
+export function homePathsOf({ directory, snapshot }: Config, programs: Programs): string[] {
   const inPlace = !snapshot && directory !== undefined && /^\/(home|root|run\/user)\//.test(directory)
   return inPlace ? [...programs.homePaths, directory] : programs.homePaths
+}
+
+/** First of all, as what is half-written must be known as ours: the old units, the new ones, and what stands there now. */
+function unfinishedManifest({ paths, manifest, gone }: InstallPlan): Manifest {
+  const withFound = ({ name, text }: WrittenUnit): WrittenUnit => {
+    const found = readUnit(paths, name)
+    return found === undefined || found === text ? { name, text } : { name, text, previous: found }
+  }
+  return { ...manifest, units: [...manifest.units, ...gone].map(withFound) }
+}
+
+async function writeUnits({ paths, stopSockets, disable, changes }: InstallPlan, systemd: Systemd): Promise<void> {
+  if (stopSockets.length > 0) await systemd.run('stop', stopSockets)
+  const present = disable.filter((name) => existsSync(join(paths.units, name)))
+  if (present.length > 0) await systemd.disable(present)
+  for (const { name, after } of changes) {
+    const file = join(paths.units, name)
+    if (after === undefined) rmSync(file, { force: true })
+    else writeDurably(file, after)
+  }
+}
+
+async function openListener(systemd: Systemd, paths: AppPaths, { name, address }: Listener): Promise<void> {
+  const unit = socketUnit(paths.app, name)
+  const [before] = await systemd.show([unit])
+  if (before?.active !== 'active') {
+    const { message } = await systemd.run('start', [unit])
+    const [after] = await systemd.show([unit])
+    if (after?.active !== 'active') {
+      throw new HoldfastError('systemd-failed', `${unit} did not start: ${message.split('\n')[0] || after?.result}`, {
+        hint: `journalctl${paths.scope === 'user' ? ' --user' : ''} -u ${unit}; then run this again`,
+      })
+    }
+  }
+  if (address.kind === 'unix') await setPermissions(systemd, unit, address.path)
+}
+
+/** Another mode or group needs no new socket, and so no instant without one. As the unit says with its drop-ins. */
+async function setPermissions(systemd: Systemd, unit: string, path: string): Promise<void> {
+  const mode = Number.parseInt(await systemd.property(unit, 'SocketMode'), 8)
+  const group = await systemd.property(unit, 'SocketGroup')
+  const gid = group === '' ? process.getgid?.() : await groupId(group)
+  if (!existsSync(path)) return
+  if (gid !== undefined) chownSync(path, -1, gid)
+  if (Number.isInteger(mode)) chmodSync(path, mode)
+}
+
+async function groupId(name: string): Promise<number | undefined> {
+  const { status, stdout } = await runProgram('getent', ['group', name])
+  return status === 0 ? Number(stdout.split(':')[2]) : undefined
+}
+
+async function handOverNow({ paths, config }: InstallPlan, systemd: Systemd): Promise<void> {
+  const service = appService(paths.app)
+  const before = readState(paths).generation
+  if (config.directory !== undefined) requestFolder(paths)
+  await systemd.run('restart', [service])
+  // A client may lose its connection: the state tells, once nothing is queued any more.
+  for (const deadline = Date.now() + config.start.timeoutMs + config.start.settleMs + 60_000; Date.now() < deadline && (await systemd.job(service)) !== undefined; ) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  const [state] = await systemd.show([service])
+  if (state?.active === 'active') return
+
+  const failure = readHistory(paths).findLast(({ generation, outcome }) => generation > before && outcome === 'failed')?.reason
+  const serving = (await observeInstances(systemd, paths.app)).filter(isServing).map(({ generation }) => generation)
+  const user = paths.scope === 'user' ? ' --user' : ''
+  const now = serving.length === 0
+    ? 'Nothing serves.'
+    : `Generation ${Math.max(...serving)} serves on, with the command, environment and addresses it was started with; the new units apply from the next handover.`
+  throw new HoldfastError('handover-failed', `${paths.app} is installed, but the handover failed: ${failure ?? `${service} is ${state?.active}`}. ${now}`, {
+    hint: `holdfast${user} logs ${paths.app} tells more; mend it, then: systemctl${user} restart ${paths.app}`,
+  })
+}
+
+function readUnit(paths: AppPaths, name: string): string | undefined {
+  const file = join(paths.units, name)
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+}
+
+/** What systemd opens the socket by. A change of anything else leaves an open one as it is. */
+const addressIn = (text = ''): string => text.split('\n').filter((line) => line.startsWith('ListenStream=')).join('\n')
+
+/** The folders that systemd will make, with the socket's unit. */
+function missingFolders({ address }: Listener): string[] {
+  const missing: string[] = []
+  if (address.kind === 'unix') {
+    for (let folder = dirname(address.path); !existsSync(folder); folder = dirname(folder)) missing.unshift(folder)
+  }
+  return missing
 }

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { isIPv6 } from 'node:net'
+import { createServer, isIPv6 } from 'node:net'
+import { addressesClash } from '../config/address.js'
 import type { Address } from '../config/model.js'
 
-/** A listening socket of this machine, as /proc tells: proc(5), "/proc/net/tcp". */
+/** A listening socket of this machine, as /proc tells: proc(5), "/proc/net/tcp", "/proc/net/unix". */
 export interface ListeningSocket {
-  /** Undefined for all addresses of the family. */
-  host: string | undefined
-  port: number
+  /** With `0.0.0.0` or `::` where it takes all addresses of its family. */
+  address: Address
   inode: string
 }
 
@@ -19,40 +19,66 @@ export interface SocketOwner {
   unit: string | undefined
 }
 
-/** Who listens on an address already; several when processes share the socket. Empty: nobody, or a unix path. */
-export function findListeners(address: Address): { socket: ListeningSocket; owners: SocketOwner[] }[] {
-  if (address.kind === 'unix') return []
-  const sockets = [...readTable('tcp'), ...readTable('tcp6')].filter(
-    (socket) =>
-      socket.port === address.port &&
-      (socket.host === undefined || address.host === undefined || address.host === '0.0.0.0' || address.host === '::' || socket.host === address.host),
-  )
-  if (sockets.length === 0) return []
-  const owners = findOwners(new Set(sockets.map((socket) => socket.inode)))
-  return sockets.map((socket) => ({ socket, owners: owners.get(socket.inode) ?? [] }))
+/** A socket that stands in the way, and who holds it: several where processes share it, none where /proc hides them. */
+export interface HeldAddress {
+  address: Address
+  owners: SocketOwner[]
 }
 
-function readTable(name: 'tcp' | 'tcp6'): ListeningSocket[] {
-  let text: string
-  try {
-    text = readFileSync(`/proc/net/${name}`, 'utf8')
-  } catch {
-    return []
-  }
-  return text
-    .split('\n')
-    .slice(1)
+/** Where the tables of processes and sockets lie: /proc, but in tests. */
+const machine = '/proc'
+
+/** Who listens on an address, or on one that covers it. Empty where nobody does. */
+export function findHolders(address: Address, proc = machine): HeldAddress[] {
+  const tables = address.kind === 'unix' ? readUnix(proc) : [...readTable(proc, 'tcp'), ...readTable(proc, 'tcp6')]
+  const sockets = tables.filter((socket) => addressesClash(socket.address, address))
+  if (sockets.length === 0) return []
+  const owners = findOwners(new Set(sockets.map((socket) => socket.inode)), proc)
+  return sockets.map((socket) => ({ address: socket.address, owners: owners.get(socket.inode) ?? [] }))
+}
+
+/**
+ * Whether a TCP address is in use, by the only sure test: /proc does not tell a socket of IPv6 alone from one that
+ * takes IPv4 besides. Nobody listens there but for the instant of the test.
+ */
+export function isInUse({ host, port }: Address & { kind: 'tcp' }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer((socket) => socket.destroy())
+    server.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'EADDRINUSE'))
+    server.listen({ port, exclusive: true, ...(host === undefined ? {} : { host }) }, () => server.close(() => resolve(false)))
+  })
+}
+
+function readTable(proc: string, name: 'tcp' | 'tcp6'): ListeningSocket[] {
+  return readLines(`${proc}/net/${name}`)
     .map((line) => line.trim().split(/\s+/))
     .filter((columns) => columns[3] === '0A') // TCP_LISTEN
     .map((columns) => {
       const [host = '', port = ''] = (columns[1] ?? '').split(':')
-      return { host: parseHost(host), port: Number.parseInt(port, 16), inode: columns[9] ?? '' }
+      return { address: { kind: 'tcp' as const, host: parseHost(host), port: Number.parseInt(port, 16) }, inode: columns[9] ?? '' }
     })
 }
 
+/** `Num RefCount Protocol Flags Type St Inode Path`; a path may hold blanks. */
+function readUnix(proc: string): ListeningSocket[] {
+  return readLines(`${proc}/net/unix`).flatMap((line) => {
+    const [, flags = '', inode = '', path = ''] = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (\/.*)$/.exec(line) ?? []
+    const isListening = (Number.parseInt(flags, 16) & 0x10000) !== 0 // __SO_ACCEPTCON
+    return isListening ? [{ address: { kind: 'unix' as const, path }, inode }] : []
+  })
+}
+
+/** The lines of a table, without its heading; none where this kernel has no such table. */
+function readLines(file: string): string[] {
+  try {
+    return readFileSync(file, 'utf8').split('\n').slice(1)
+  } catch {
+    return []
+  }
+}
+
 /** Addresses stand there as 32-bit words in the machine's byte order. */
-function parseHost(hex: string): string | undefined {
-  if (/^0+$/.test(hex)) return undefined
+function parseHost(hex: string): string {
   const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).reverse().map((byte) => Number.parseInt(byte, 16)))
   if (bytes.length === 4) return bytes.join('.')
   const groups = Array.from({ length: 8 }, (_, i) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16))
@@ -61,13 +87,13 @@ function parseHost(hex: string): string | undefined {
   return isIPv6(text) ? new URL(`http://[${text}]`).hostname.slice(1, -1) : text
 }
 
-function findOwners(inodes: ReadonlySet<string>): Map<string, SocketOwner[]> {
+function findOwners(inodes: ReadonlySet<string>, proc: string): Map<string, SocketOwner[]> {
   const owners = new Map<string, SocketOwner[]>()
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    for (const inode of socketsOf(pid)) {
+  for (const pid of readdirSync(proc).filter((name) => /^\d+$/.test(name))) {
+    for (const inode of socketsOf(`${proc}/${pid}`)) {
       if (!inodes.has(inode)) continue
       const known = owners.get(inode) ?? []
-      if (!known.some((owner) => owner.pid === Number(pid))) known.push({ pid: Number(pid), command: commandOf(pid), unit: unitOf(pid) })
+      if (!known.some((owner) => owner.pid === Number(pid))) known.push({ pid: Number(pid), command: commandOf(`${proc}/${pid}`), unit: unitOf(`${proc}/${pid}`) })
       owners.set(inode, known)
     }
   }
@@ -75,11 +101,11 @@ function findOwners(inodes: ReadonlySet<string>): Map<string, SocketOwner[]> {
 }
 
 /** Empty where the process has ended meanwhile, or is another user's. */
-function socketsOf(pid: string): string[] {
+function socketsOf(folder: string): string[] {
   try {
-    return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    return readdirSync(`${folder}/fd`).flatMap((fd) => {
       try {
-        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? []
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folder}/fd/${fd}`))?.[1] ?? []
       } catch {
         return []
       }
@@ -89,18 +115,18 @@ function socketsOf(pid: string): string[] {
   }
 }
 
-function commandOf(pid: string): string {
+function commandOf(folder: string): string {
   try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean)
-    return words.join(' ').slice(0, 80) || readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+    const words = readFileSync(`${folder}/cmdline`, 'utf8').split('\0').filter(Boolean)
+    return words.join(' ').slice(0, 80) || readFileSync(`${folder}/comm`, 'utf8').trim()
   } catch {
     return '?'
   }
 }
 
-function unitOf(pid: string): string | undefined {
+function unitOf(folder: string): string | undefined {
   try {
-    return /\/([^/]+\.(?:service|scope))(?:\/|\n|$)/.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1]
+    return /\/([^/]+\.(?:service|scope))(?:\/|\n|$)/.exec(readFileSync(`${folder}/cgroup`, 'utf8'))?.[1]
   } catch {
     return undefined
   }

@@ -1,12 +1,19 @@
-import { lstatSync, realpathSync, statSync } from 'node:fs'
-import { dirname, sep } from 'node:path'
-import { HoldfastError } from '../errors.js'
+import { readdirSync, realpathSync, statSync } from 'node:fs'
+import { dirname, join, sep } from 'node:path'
+import { describeForeign, findForeign } from './foreign.js'
+import { unfit } from './refusal.js'
 
 /** The real paths of node and of the CLI, which the units will run as root. */
 export interface Programs {
   node: string
   cli: string
   homePaths: string[]
+}
+
+export interface ProgramOptions {
+  scope: 'system' | 'user'
+  /** The app's source folder. */
+  directory?: string
 }
 
 const homeFolders = ['/home/', '/root/', '/run/user/']
@@ -16,40 +23,57 @@ const homeFolders = ['/home/', '/root/', '/run/user/']
  * would be root at the next restart.
  * @throws HoldfastError `machine-unfit`
  */
-export function checkPrograms(node: string, cli: string, options: { scope: 'system' | 'user'; directory?: string }): Programs {
-  const programs = { node: realpathSync(node), cli: realpathSync(cli) }
-  for (const [what, path] of Object.entries(programs) as ['node' | 'cli', string][]) {
-    const name = what === 'cli' ? 'holdfast' : 'node'
-    if (/[\s"'$%\\]/.test(path)) throw unfit(`${name} is at ${JSON.stringify(path)}, which a unit cannot name safely`, moveHint(what))
-    if (path.includes(`${sep}_npx${sep}`)) throw unfit(`${name} runs from npx's cache (${path}), which npm empties`, moveHint(what))
-    const folder = options.directory
-    if (folder !== undefined && isBelow(path, realFolder(folder))) {
-      throw unfit(`${name} is at ${path}, inside the app's own folder: pushing code would change what root runs`, moveHint(what))
-    }
-    if (options.scope === 'system') {
-      const writable = findForeign(path)
-      if (writable !== undefined) throw unfit(`${name} is at ${path}, and ${writable}: whoever that is would be root at the next restart`, moveHint(what))
-    }
+export function checkPrograms(node: string, cli: string, options: ProgramOptions): Programs {
+  const programs = locatePrograms(node, cli)
+  checkProgram('node', programs.node, options)
+  checkProgram('holdfast', programs.cli, options)
+  if (options.scope === 'system') {
+    for (const file of packageFiles(programs.cli)) refuseForeign('holdfast', programs.cli, describeForeign(file))
   }
+  return programs
+}
+
+/** The programs, unchecked: for showing what would be. */
+export function locatePrograms(node: string, cli: string): Programs {
+  const programs = { node: realpathSync(node), cli: realpathSync(cli) }
   return { ...programs, homePaths: homeFolders.some((home) => programs.node.startsWith(home)) ? [dirname(dirname(programs.node))] : [] }
 }
 
-/** The first part of a path that somebody other than root may write to, as the end of a sentence. */
-function findForeign(path: string): string | undefined {
-  for (let part = path; ; part = dirname(part)) {
-    const { uid, mode } = lstatSync(part)
-    if (uid !== 0) return `${part} belongs to user ${uid}`
-    if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0) return `everybody may write to ${part}`
-    if ((mode & 0o020) !== 0 && statSync(part).gid !== 0) return `group ${statSync(part).gid} may write to ${part}`
-    if (part === '/') return undefined
+type Program = 'node' | 'holdfast'
+
+function checkProgram(what: Program, path: string, { scope, directory }: ProgramOptions): void {
+  if (/[\s"'$%\\]/.test(path)) throw unfit(`${what} is at ${JSON.stringify(path)}, which a unit cannot name safely`, moveHint(what))
+  if (path.includes(`${sep}_npx${sep}`)) throw unfit(`${what} runs from npx's cache (${path}), which npm empties`, moveHint(what))
+  if (directory !== undefined && isBelow(path, realFolder(directory))) {
+    throw unfit(`${what} is at ${path}, inside the app's own folder: pushing code would change what ${scope === 'system' ? 'root' : 'the units'} run${scope === 'system' ? 's' : ''}`, moveHint(what))
   }
+  if (scope === 'system') refuseForeign(what, path, findForeign(path))
 }
 
-function moveHint(what: 'node' | 'cli'): string {
-  return what === 'cli' ? 'As root: npm install --global holdfast, and run that one.' : 'Install node for all users, such as by the package nodejs, and run holdfast with it.'
+function refuseForeign(what: Program, path: string, foreign: string | undefined): void {
+  if (foreign !== undefined) throw unfit(`${what} is at ${path}, and ${foreign}: whoever that is would be root at the next restart`, moveHint(what))
 }
 
-const unfit = (message: string, hint: string): HoldfastError => new HoldfastError('machine-unfit', message, { hint })
+/** All that the CLI loads: its own package, and the packages it depends on, where npm has put them. */
+function packageFiles(cli: string): string[] {
+  const own = dirname(dirname(dirname(cli)))
+  const modules = [join(own, 'node_modules'), dirname(own)]
+  const dependencies = ['commander', 'smol-toml', 'sd-notify', 'systemd-journald', 'bindings', 'file-uri-to-path']
+  const found = dependencies.flatMap((name) => modules.map((folder) => join(folder, name)).filter((folder) => statSync(folder, { throwIfNoEntry: false })?.isDirectory()))
+  return [own, join(own, 'package.json'), ...[join(own, 'dist'), join(own, 'units'), ...found].flatMap((folder) => [folder, ...listBelow(folder)])]
+}
+
+function listBelow(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? [path, ...listBelow(path)] : [path]
+  })
+}
+
+function moveHint(what: Program): string {
+  return what === 'holdfast' ? 'as root: npm install --global holdfast, and run that one' : 'install node for all users, such as by the package nodejs, and run holdfast with it'
+}
+
 const isBelow = (path: string, folder: string): boolean => path.startsWith(folder.endsWith(sep) ? folder : folder + sep)
 
 function realFolder(folder: string): string {

@@ -1,85 +1,134 @@
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { appNamePattern } from '../config/names.js'
 import { HoldfastError } from '../errors.js'
+import { findUnfinished } from '../release/durable-file.js'
 import { installedApps, readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { removeRelease } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { appService, drainService } from '../units/names.js'
-import { updateCatalog } from './install.js'
-import { observeInstances } from './observe.js'
-import { checkUnedited } from './preflight.js'
+import { activateService, appService, drainService } from '../units/names.js'
+import { writtenFiles } from './install.js'
+import { isDraining, isUp, observeInstances } from './observe.js'
+import { isCatalog, updateCatalog } from './system-files.js'
+import { checkUnedited } from './unedited.js'
 
 export interface UninstallPlan {
   paths: AppPaths
   manifest: Manifest
-  /** Every file and folder that goes. */
+  /** Every file and folder that goes, in this order: the manifest last, so that an uninstall that was cut off can be run again. */
   remove: string[]
-  /** The app's data, which stays unless it is purged. */
+  /** Folders that go when nothing is left in them, innermost first. */
+  removeEmpty: string[]
+  /** Where the app's data really is, which stays unless it is purged. */
   data: string | undefined
   /** Drop-ins of the admin's, which stay. */
   dropIns: string[]
 }
 
-/** @throws HoldfastError `not-installed` or `unit-edited` */
-export function planUninstall(places: Places, app: string, options: { purge: boolean }): UninstallPlan {
+/** Plans an uninstall. Reads files, changes nothing. @throws HoldfastError `not-installed` or `unit-edited` */
+export function planUninstall(places: Places, app: string, { purge }: { purge: boolean }): UninstallPlan {
   const paths = pathsOf(places, app)
-  const manifest = readManifest(paths)
+  const manifest = appNamePattern.test(app) ? readManifest(paths) : undefined
   if (manifest === undefined) throw notInstalled(places, app)
   checkUnedited(manifest, paths)
-  const shared = installedApps(places).some((other) => other !== app && readManifest(pathsOf(places, other))?.files.some((file) => file.endsWith('.catalog')))
-  const data = [join(paths.state, 'data')].find((path) => existsSync(path))
+  const data = findData(paths)
+  const written = writtenFiles(paths, manifest).filter((file) => !(isCatalog(file) && isShared(places, app, file)))
+  const last = join(paths.state, 'manifest.json')
+  const state = readdirSync(paths.state).filter((name) => name !== 'data').map((name) => join(paths.state, name))
   return {
     paths,
     manifest,
     remove: [
-      ...manifest.units.map(({ name }) => join(paths.units, name)),
-      ...manifest.files.filter((file) => !(shared && file.endsWith('.catalog'))),
-      paths.config,
-      paths.run,
-      ...readdirSync(paths.state).filter((name) => name !== 'data' || options.purge).map((name) => join(paths.state, name)),
+      ...[...written, ...written.flatMap(findUnfinished), paths.run, ...state].filter((path) => path !== last && existsOrLinks(path)),
+      ...(purge ? data : []),
+      last,
     ],
-    data: options.purge ? undefined : data,
+    removeEmpty: [
+      paths.state, places.state, places.config, places.run,
+      ...[...(manifest.folders ?? [])].reverse(),
+      ...manifest.files.filter(isCatalog).flatMap((file) => [dirname(file), dirname(dirname(file))]),
+      ...data.map((path) => dirname(path)).flatMap((folder) => [folder, dirname(folder)]),
+    ].filter((folder) => folder !== '/var/lib' && folder !== '/var/lib/private'),
+    data: purge ? undefined : data[0],
     dropIns: manifest.units.map(({ name }) => join(paths.units, `${name}.d`)).filter((path) => existsSync(path)),
   }
 }
 
 /** Stops the app, waits for its drain, and removes what `install` and the handovers wrote. */
-export async function uninstall({ paths, manifest, remove }: UninstallPlan, places: Places, systemd: Systemd): Promise<void> {
-  const { app } = paths
-  await systemd.run('stop', [appService(app), drainService(app)])
-  const left = await observeInstances(systemd, app)
-  const alive = left.filter(({ state }) => state.active !== 'inactive' && state.active !== 'failed')
-  if (alive.length > 0) {
-    throw new HoldfastError('systemd-failed', `${alive.map(({ state }) => state.unit).join(', ')} still runs after systemctl stop ${app}`, {
-      hint: `systemctl kill --signal=SIGKILL ${alive[0]?.state.unit}; then uninstall again.`,
-    })
-  }
-  await systemd.disable(manifest.units.map(({ name }) => name).filter((name) => name.endsWith('.socket') || name === appService(app)))
-  await systemd.resetFailed([...left.map(({ state }) => state.unit), ...manifest.units.map(({ name }) => name).filter((name) => !name.includes('@'))])
-  for (const path of remove) {
-    // The manifest goes with the state, last: an uninstall that was cut off can be run again.
-    if (path.startsWith(`${paths.state}/`)) continue
-    rmSync(path, { recursive: true, force: true })
-  }
+export async function uninstall({ paths, manifest, remove, removeEmpty }: UninstallPlan, systemd: Systemd): Promise<void> {
+  await stopAll(paths.app, manifest, systemd)
+  const names = manifest.units.map(({ name }) => name).filter((name) => existsSync(join(paths.units, name)))
+  const enabled = names.filter((name) => name.endsWith('.socket') || name === appService(paths.app))
+  if (enabled.length > 0) await systemd.disable(enabled)
+  const instances = await observeInstances(systemd, paths.app)
+  await systemd.resetFailed([...instances.map(({ state }) => state.unit), ...manifest.units.map(({ name }) => name).filter((name) => !name.includes('@'))])
+  // What stays of the state until now, an uninstall that was cut off needs to go on.
+  const isState = (path: string): boolean => dirname(path) === paths.state
+  for (const path of remove.filter((path) => !isState(path))) rmSync(path, { recursive: true, force: true })
   await systemd.daemonReload()
-  if (remove.some((path) => path.endsWith('.catalog'))) updateCatalog()
-  const state = remove.filter((path) => path.startsWith(`${paths.state}/`))
-  for (const path of state.sort((a, b) => Number(a.endsWith('manifest.json')) - Number(b.endsWith('manifest.json')))) removeRelease(path)
-  for (const folder of [paths.state, places.state, places.config, places.run, '/usr/local/lib/systemd/catalog']) removeIfEmpty(folder)
+  await stopSlice(paths.app, systemd)
+  if (remove.some(isCatalog)) await updateCatalog()
+  for (const path of remove.filter(isState)) removeRelease(path)
+  for (const folder of removeEmpty) removeIfEmpty(folder)
 }
 
 export function notInstalled(places: Places, app: string): HoldfastError {
   const apps = installedApps(places)
-  return new HoldfastError('not-installed', `${app} is not installed${places.scope === 'user' ? ' for this user' : ''}; ${apps.length === 0 ? 'no app is' : `installed: ${apps.join(', ')}`}`, {
-    hint: 'holdfast install, in the folder with its holdfast.toml',
+  const left = appNamePattern.test(app) ? findData(pathsOf(places, app)) : []
+  const where = places.scope === 'user' ? ' for this user' : ''
+  return new HoldfastError(
+    'not-installed',
+    `${app} is not installed${where}; ${apps.length === 0 ? 'no app is' : `installed: ${apps.join(', ')}`}${left[0] === undefined ? '' : `. Its data is still in ${left[0]}`}`,
+    { hint: left[0] === undefined ? 'holdfast install, in the folder with its holdfast.toml' : `rm -r ${[...left].reverse().join(' ')}   # if nobody needs the data` },
+  )
+}
+
+/** By way of the app's own drain; then whatever was started beside it. */
+async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promise<void> {
+  await systemd.run('stop', [appService(app), drainService(app)])
+  const sockets = manifest.units.map(({ name }) => name).filter((name) => name.endsWith('.socket'))
+  if (sockets.length > 0) await systemd.run('stop', [...sockets, activateService(app)])
+  const left = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
+  if (left.length > 0) await systemd.run('stop', left.map(({ state }) => state.unit))
+  const alive = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
+  if (alive.length === 0) return
+  const user = systemd.scope === 'user' ? ' --user' : ''
+  throw new HoldfastError('systemd-failed', `${alive.map(({ state }) => state.unit).join(', ')} still runs after systemctl stop ${app}`, {
+    hint: `systemctl${user} kill --signal=SIGKILL ${alive[0]?.state.unit}; then uninstall again`,
   })
 }
+
+/** systemd made it for the instances of the template, and keeps it: systemd.slice(5). */
+async function stopSlice(app: string, systemd: Systemd): Promise<void> {
+  const slice = systemd.scope === 'user' ? `app-${escapeName(app)}.slice` : `system-${escapeName(app)}.slice`
+  await systemd.run('stop', [slice])
+}
+
+/** A `-` in the name of a slice would be another level: "String Escaping" in systemd.unit(5). */
+const escapeName = (name: string): string => name.replaceAll('-', '\\x2d')
+
+/** The folder of `data`: with a dynamic user a link, and the folder itself behind it. */
+function findData({ state }: AppPaths): string[] {
+  const path = join(state, 'data')
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (stat === undefined) return []
+  if (!stat.isSymbolicLink()) return [path]
+  try {
+    return [realpathSync(path), path]
+  } catch {
+    return [path]
+  }
+}
+
+const isShared = (places: Places, app: string, file: string): boolean =>
+  installedApps(places).some((other) => other !== app && readManifest(pathsOf(places, other))?.files.includes(file))
+
+const existsOrLinks = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined
 
 function removeIfEmpty(folder: string): void {
   try {
     rmdirSync(folder)
-    if (folder.endsWith('/catalog')) rmdirSync(dirname(folder))
   } catch {
     // Somebody else's files are in it, or it is not there.
   }

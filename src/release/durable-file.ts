@@ -1,5 +1,5 @@
-import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 
 /**
  * Writes a file so that a crash at any instant leaves either the old contents or the new: to a
@@ -23,6 +23,18 @@ export function writeDurably(file: string, text: string | Uint8Array, mode = 0o6
   }
   renameSync(temporary, file)
   syncFolder(folder)
+}
+
+/** The temporary files beside a file that writers have left which were killed in the middle. */
+export function findUnfinished(file: string): string[] {
+  let names: string[]
+  try {
+    names = readdirSync(dirname(file))
+  } catch {
+    return []
+  }
+  const isUnfinished = (rest: string): boolean => /^\.\d+\.new$/.test(rest)
+  return names.filter((name) => name.startsWith(basename(file)) && isUnfinished(name.slice(basename(file).length))).map((name) => join(dirname(file), name))
 }
 
 /** Makes a rename or a removal in this folder survive a power cut. */

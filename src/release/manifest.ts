@@ -16,6 +16,8 @@ export interface Manifest {
   units: WrittenUnit[]
   /** Absolute paths of files other than units. */
   files: string[]
+  /** Absolute paths of folders that systemd makes for unix sockets, outermost first. */
+  folders?: string[]
 }
 
 export interface WrittenUnit {

@@ -1,0 +1,43 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { installedApps, readManifest, type Manifest } from '../release/manifest.js'
+import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
+import type { Systemd } from '../systemd/systemd.js'
+import { instanceUnit, templateUnit } from '../units/names.js'
+import type { UnitFile } from '../units/render.js'
+import { unfit } from './refusal.js'
+
+/** `holdfast deploy` runs in a transient unit of this name. */
+const deployService = (app: string): string => `${app}-deploy.service`
+
+/**
+ * Refuses unit names that exist already and are not this app's own: in /etc, of a package, transient, of another app, or
+ * an instance of somebody else's template.
+ * @throws HoldfastError `machine-unfit`
+ */
+export async function checkNames(
+  units: readonly UnitFile[], manifest: Manifest | undefined, { paths, places, systemd }: { paths: AppPaths; places: Places; systemd: Systemd },
+): Promise<void> {
+  const { app } = paths
+  const own = new Set(manifest?.units.map((unit) => unit.name))
+  const names = units.map((unit) => unit.name).filter((name) => !own.has(name))
+  for (const name of names) {
+    const other = findApp(places, app, (theirs, names) => names.includes(name) || name === deployService(theirs))
+    if (other !== undefined) throw unfit(`${name} belongs to the app ${other}, which is installed already`, 'choose another name for one of the two')
+  }
+  const taker = manifest === undefined ? findApp(places, app, (_, theirs) => theirs.includes(deployService(app))) : undefined
+  if (taker !== undefined) throw unfit(`${deployService(app)}, which a deploy of ${app} runs in, belongs to the app ${taker}`, 'choose another name for one of the two')
+
+  for (const name of names) {
+    const asked = name === templateUnit(app) ? instanceUnit(app, 1, 1) : name
+    const [state] = await systemd.show([asked])
+    const file = join(paths.units, name)
+    if (state?.load === 'not-found' && !existsSync(file)) continue
+    const place = (await systemd.property(asked, 'FragmentPath')) || file
+    throw unfit(`there is a unit ${name} already: ${place}`, `choose another app name than ${app}, or remove that unit`)
+  }
+}
+
+function findApp(places: Places, self: string, match: (app: string, units: string[]) => boolean): string | undefined {
+  return installedApps(places).find((app) => app !== self && match(app, readManifest(pathsOf(places, app))?.units.map(({ name }) => name) ?? []))
+}
