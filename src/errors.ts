@@ -37,8 +37,34 @@ export const errorCodes = {
   'state-corrupt': 1,
   /** The new generation did not become live; the old one serves on. */
   'handover-failed': 1,
+  /** The operating system refused: a full disk, a read-only filesystem, a missing permission. */
+  'system-refused': 1,
   /** A program of systemd's did not do what it was asked. */
   'systemd-failed': 1,
 } as const satisfies Record<string, 1 | 2>
 
 export type ErrorCode = keyof typeof errorCodes
+
+/**
+ * What the operating system refused (a full disk, a missing permission) as an error for operators; any
+ * other error as it is, since it is a fault of Holdfast's own.
+ */
+export function explainSystemError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof HoldfastError) return error
+  const { code, syscall, path } = error as NodeJS.ErrnoException
+  if (code === undefined || syscall === undefined) return error
+  const hint = systemHints[code]
+  return new HoldfastError('system-refused', `${path === undefined ? '' : `${path}: `}${error.message}`, {
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+  })
+}
+
+const systemHints: Record<string, string> = {
+  ENOSPC: 'df -h; df -i   # the disk is full, or out of inodes',
+  EDQUOT: 'quota   # a quota is used up',
+  EROFS: 'findmnt -o TARGET,OPTIONS   # the filesystem is read-only; dmesg may tell why',
+  EACCES: 'Run it with sudo, or with --user for your own manager.',
+  EPERM: 'Run it with sudo, or with --user for your own manager.',
+  EMFILE: 'ulimit -n   # too many open files',
+}

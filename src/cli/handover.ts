@@ -1,7 +1,7 @@
 import { handOver } from '../deploy/handover.js'
 import { isFolderRequested } from '../deploy/request.js'
 import { isServing, observeInstances } from '../deploy/observe.js'
-import { HoldfastError } from '../errors.js'
+import { explainSystemError, HoldfastError } from '../errors.js'
 import { readState } from '../release/state.js'
 import { openApp, type GlobalOptions } from './context.js'
 
@@ -16,7 +16,8 @@ export async function handover(name: string, options: GlobalOptions & { reload?:
     const outcome = await handOver(app, from)
     if (outcome.kind !== 'failed') return 0
     return outcome.serving ? 1 : await statusOfFailure(app)
-  } catch (error) {
+  } catch (thrown) {
+    const error = explainSystemError(thrown)
     if (!(error instanceof HoldfastError)) throw error
     const status = await statusOfFailure(app)
     const hint = error.hint === undefined ? '' : `\nTry: ${error.hint}`

@@ -1,4 +1,4 @@
-import { HoldfastError, errorCodes } from '../errors.js'
+import { errorCodes, explainSystemError, HoldfastError } from '../errors.js'
 
 /** One line of a command's answer. A reader that went away (`| head`) is no error. */
 export function print(line: string): void {
@@ -6,7 +6,8 @@ export function print(line: string): void {
 }
 
 /** Prints what went wrong and what mends it. @returns the exit status */
-export function printError(error: unknown): number {
+export function printError(thrown: unknown): number {
+  const error = explainSystemError(thrown)
   if (!(error instanceof HoldfastError)) {
     process.stderr.write(`Error: ${error instanceof Error ? error.stack : String(error)}\nThis is a fault of holdfast itself; please report it.\n`)
     return 1

@@ -3,9 +3,8 @@ import { join } from 'node:path'
 import { listInstanceFolders } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
-import { appService, instanceUnit } from '../units/names.js'
+import { appService, instanceUnit, processNumbers } from '../units/names.js'
 import type { InstalledApp } from './app.js'
-import { processesOf } from './handover.js'
 import { isServing, isUp, observeInstances } from './observe.js'
 
 /** The back-off between attempts that bring nothing up, in milliseconds. */
@@ -31,7 +30,7 @@ export async function activateApp(app: InstalledApp): Promise<void> {
   } else if (revive && state.live !== undefined) {
     const { generation, release, processes } = state.live
     story.tell('activation', `A connection came and nothing ran: starting generation ${generation} again.`, { generation, release })
-    await systemd.run('start', processesOf(processes).map((n) => instanceUnit(paths.app, generation, n)))
+    await systemd.run('start', processNumbers(processes).map((n) => instanceUnit(paths.app, generation, n)))
   } else {
     story.tell('activation', `A connection came and nothing ran: starting ${paths.app}.`)
     await systemd.run(service?.active === 'active' ? 'restart' : 'start', [appService(paths.app)])

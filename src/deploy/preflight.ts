@@ -15,14 +15,19 @@ import { findListeners } from './port-owner.js'
 import { findProgram } from './instances.js'
 import { diffTexts } from './diff.js'
 
-/** The machine, as `install` must find it. @throws HoldfastError `machine-unfit` */
-export function checkManager(scope: Scope, env: NodeJS.ProcessEnv = process.env): void {
+/** The machine, as a command that changes something must find it. @throws HoldfastError `machine-unfit` */
+export function checkManager(scope: Scope): void {
+  checkRunning(scope)
+  if (scope === 'system' && process.getuid?.() !== 0) {
+    throw unfit('this needs root, as the units belong to PID 1', 'Run it with sudo, or with --user for your own manager.')
+  }
+}
+
+/** The machine, as a command that only looks must find it. @throws HoldfastError `machine-unfit` */
+export function checkRunning(scope: Scope, env: NodeJS.ProcessEnv = process.env): void {
   // sd_booted(3)
   if (!existsSync('/run/systemd/system')) {
     throw unfit('systemd does not run here: /run/systemd/system is missing', 'Run it on a machine that systemd has booted. holdfast render shows the units anywhere.')
-  }
-  if (scope === 'system' && process.getuid?.() !== 0) {
-    throw unfit('this needs root, as the units belong to PID 1', 'Run it with sudo, or with --user for your own manager.')
   }
   if (scope === 'user' && !existsSync(join(env['XDG_RUNTIME_DIR'] || `/run/user/${process.getuid?.()}`, 'systemd/private'))) {
     throw unfit(
