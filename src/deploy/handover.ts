@@ -8,7 +8,7 @@ import { requireListeners } from './listeners.js'
 import { isServing, observeInstances } from './observe.js'
 import { planHandover, type Handover } from './plan.js'
 import { keepRecord } from './record.js'
-import { clearFolderRequest } from './request.js'
+import type { Source } from './request.js'
 import { discard, retire } from './retire.js'
 import { tellFailed, tellLeftovers, tellLive, tellNothingToRun, tellReady, tellStart } from './telling.js'
 
@@ -24,16 +24,7 @@ export type Outcome =
  * the older ones to drain. Whatever goes wrong before that, the old generation never left. Killed at
  * any point, it converges when it runs again: it looks at what systemd runs, not at what it meant to do.
  */
-export async function handOver(app: InstalledApp, from: 'folder' | 'record'): Promise<Outcome> {
-  try {
-    return await attempt(app, from)
-  } finally {
-    // Not when it is killed: then the next one takes the folder again.
-    clearFolderRequest(app.paths)
-  }
-}
-
-async function attempt(app: InstalledApp, from: 'folder' | 'record'): Promise<Outcome> {
+export async function handOver(app: InstalledApp, from: Source): Promise<Outcome> {
   const { paths, systemd } = app
   const begin = performance.now()
   const recorded = readState(paths)
@@ -99,7 +90,7 @@ async function goLive(handover: Handover): Promise<Outcome> {
 async function giveUp(handover: Handover, verdict: Verdict & { kind: 'failed' }): Promise<Outcome> {
   const { app, state, choice, plan, begin } = handover
   const { generation } = plan
-  const log = await app.systemd.logTail(verdict.unit, verdict.invocation, 10)
+  const log = await app.systemd.logTail(verdict.unit, verdict.invocation, 60)
   await discard(app, generation, { drain: verdict.wasReady })
 
   const { wanted: _, ...rest } = state

@@ -18,7 +18,7 @@ export function tellLeftovers({ story }: InstalledApp, { undo }: Plan): void {
 
 export function tellStart(handover: Handover): void {
   const { app, state, choice, plan } = handover
-  const live = state.live === undefined ? 'nothing is live yet' : `generation ${state.live.generation} is live`
+  const live = tellOlder(state, plan)
   const kind = choice.reused === undefined ? 'the recorded release' : choice.reused ? 'the unchanged release' : 'the new release'
   app.story.tell('deploy-started', `Starting generation ${plan.generation} from ${kind} ${choice.release.id}; ${live}.`, fieldsOf(handover))
   for (const note of choice.notes) app.story.tell('setting-ignored', note, fieldsOf(handover))
@@ -50,7 +50,7 @@ export function tellFailed(
   const now = serving === undefined ? 'Nothing serves.' : `Generation ${serving} serves on.`
   const lines = [
     `Release ${choice.release.id} did not become generation ${plan.generation}: ${reason}. ${now}`,
-    ...(log.length === 0 ? ['It logged nothing.'] : ['Its last lines:', ...log.map((line) => `    ${line}`)]),
+    ...(log.length === 0 ? ['It logged nothing.'] : ['Its last lines:', ...salientLines(log).map((line) => `    ${line}`)]),
     `See more: journalctl${app.paths.scope === 'user' ? ' --user' : ''} -u ${unit}`,
   ]
   app.story.tell('deploy-failed', lines.join('\n'), { ...fieldsOf(handover), durationMs })
@@ -60,8 +60,19 @@ function fieldsOf({ state, choice, plan }: Handover): EventFields {
   return { generation: plan.generation, release: choice.release.id, ...previous(state) }
 }
 
+function tellOlder({ live }: State, { retire }: Plan): string {
+  if (live === undefined) return 'nothing is live yet'
+  const runs = retire.some((instance) => instance.generation === live.generation)
+  return runs ? `generation ${live.generation} is live` : `nothing runs; generation ${live.generation} was live last`
+}
+
 const previous = ({ live }: State): EventFields =>
   live === undefined ? {} : { previousGeneration: live.generation, previousRelease: live.release }
+
+/** The end of a log without node's own frames, which crowd out the error that they follow. */
+function salientLines(log: readonly string[]): string[] {
+  return log.filter((line) => !/^\s+at .*\bnode:internal\//.test(line)).slice(-12)
+}
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 

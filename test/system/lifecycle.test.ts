@@ -14,6 +14,21 @@ async function installed(prefix: string, options: Parameters<typeof makeShop>[1]
 const bothUnits = (shop: Shop): [string, string] => [shop.service, `${shop.name}-drain.service`]
 const runningUnits = (shop: Shop): Promise<string[]> => units(`${shop.name}@*`, 'active', 'activating', 'deactivating')
 
+/** A shop whose release 1 needs a database, which a file stands for; stopped. */
+async function installedWithDatabase(prefix: string): Promise<{ shop: Shop; database: { up(): Promise<void>; down(): Promise<void> } }> {
+  const shop = await makeShop(prefix, { config: '[start]\nsettle = "300ms"' })
+  const file = `/srv/${shop.name}-database`
+  onTestFinished(() => rm(file, { force: true }))
+  const database = { up: () => writeFile(file, ''), down: () => rm(file) }
+  await database.up()
+  await shop.release('1', { before: `import { accessSync } from 'node:fs'\naccessSync(${JSON.stringify(file)})` })
+  expectSuccess(await holdfast('install', shop.config))
+  expectSuccess(await systemctl('stop', ...bothUnits(shop)))
+  return { shop, database }
+}
+
+const countStarts = async (shop: Shop): Promise<number> => ((await journal(shop.name)).match(/Starting generation/g) ?? []).length
+
 describe('systemctl stop', () => {
   it('closes the listener, lets what is in flight finish, and is not woken by a connection', async () => {
     const shop = await installed('stop')
@@ -65,23 +80,64 @@ describe('a connection while nothing runs', () => {
     await waitFor('the app is active', async () => (await activeState(shop.service)) === 'active')
   })
 
-  it('waits longer and longer when the app does not come up, keeps the socket, and answers once it does', { timeout: 120_000 }, async () => {
-    const shop = await makeShop('backoff', { config: '[start]\nsettle = "300ms"' })
-    const flag = `/srv/${shop.name}-database`
-    await writeFile(flag, '')
-    onTestFinished(() => rm(flag, { force: true }))
-    await shop.release('1', { before: `import { accessSync } from 'node:fs'\naccessSync(${JSON.stringify(flag)})` })
-    expectSuccess(await holdfast('install', shop.config))
-    expectSuccess(await systemctl('stop', ...bothUnits(shop)))
-    await rm(flag)
+  it('keeps the socket while the app does not come up, and answers once it does', { timeout: 120_000 }, async () => {
+    const { shop, database } = await installedWithDatabase('backoff')
+    await database.down()
     expectSuccess(await systemctl('start', `${shop.name}-http.socket`))
     const answer = ask(shop)
-    await waitFor('it was tried three times', async () => (await journal(shop.name)).includes('did not come up 2 times'), { timeoutMs: 30_000 })
+    await waitFor('it was tried three times', async () => (await countStarts(shop)) >= 4, { timeoutMs: 60_000 })
     expect(await activeState(`${shop.name}-http.socket`)).toBe('active')
-    await writeFile(flag, '')
-    expect((await answer).release).toBe('1')
-    const starts = (await journal(shop.name)).match(/Starting generation/g) ?? []
-    expect(starts.length).toBeLessThan(10)
+    await database.up()
+    expect(await answer).toMatchObject({ release: '1' })
+    // One by install, and from then on at 0, 5, 15 and 35 s at the earliest.
+    expect(await countStarts(shop)).toBeLessThanOrEqual(6)
+  })
+
+  it('is slowed down when there is nothing at all to start', { timeout: 60_000 }, async () => {
+    const shop = await makeShop('nothing')
+    await writeFile(shop.config, (await readFile(shop.config, 'utf8')).replace(/^directory.*$/m, ''))
+    expectSuccess(await holdfast('install', shop.config))
+    const answer = ask(shop).catch(() => 'refused')
+    await waitFor('it was tried twice', async () => (await journal(shop.name)).includes('did not come up 2 times: trying again in 2 s'), { timeoutMs: 20_000 })
+    expect((await journal(shop.name)).match(/but no release of/g)?.length).toBeLessThan(5)
+    expect(await activeState(`${shop.name}-http.socket`)).toBe('active')
+    expectSuccess(await systemctl('stop', ...bothUnits(shop)))
+    await answer
+  })
+})
+
+describe('a start that systemd tries again by itself', () => {
+  it('brings up what is recorded, never what lies in the folder by then', { timeout: 120_000 }, async () => {
+    const { shop, database } = await installedWithDatabase('late')
+    await shop.release('2')
+    await database.down()
+    expect((await systemctl('start', shop.name)).status).not.toBe(0)
+    await waitFor('it was tried again', async () => (await countStarts(shop)) >= 3, { timeoutMs: 30_000 })
+    await database.up()
+    await waitFor('the app is active', async () => (await activeState(shop.service)) === 'active', { timeoutMs: 60_000 })
+    expect((await ask(shop)).release).toBe('1')
+  })
+
+  it('gives way to a restart by hand, which takes the folder', { timeout: 120_000 }, async () => {
+    const { shop, database } = await installedWithDatabase('byhand')
+    await shop.release('2')
+    await database.down()
+    expect((await systemctl('start', shop.name)).status).not.toBe(0)
+    await waitFor('it waits for its automatic restart', async () => (await show(shop.service, 'SubState')).SubState === 'auto-restart', { timeoutMs: 30_000 })
+    expectSuccess(await systemctl('restart', shop.name))
+    expect((await ask(shop)).release).toBe('2')
+  })
+
+  it('does so after its coordinator was killed, too', { timeout: 120_000 }, async () => {
+    const shop = await installed('killedstart')
+    expectSuccess(await systemctl('stop', ...bothUnits(shop)))
+    await shop.release('2')
+    const start = systemctl('start', shop.name)
+    await waitFor('the generation is up', async () => (await activeState(`${shop.name}@2.1.service`)) === 'active')
+    await systemctl('kill', '--signal=SIGKILL', shop.service)
+    await start
+    await waitFor('the app is active', async () => (await activeState(shop.service)) === 'active', { timeoutMs: 30_000 })
+    expect((await ask(shop)).release).toBe('1')
   })
 })
 
