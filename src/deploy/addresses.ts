@@ -146,9 +146,15 @@ async function holds(systemd: Systemd, unit: string, address: Address, match = i
   // One line per address: `[::]:8080 (Stream)`.
   const listen = (await systemd.property(unit, 'Listen')).split('\n')
   return listen.some((line) => {
-    const bound = parseAddress(line.replace(/ \(Stream\)$/, '')).address
+    const bound = parseAddress(unescapePath(line.replace(/ \(Stream\)$/, ''))).address
     return bound !== undefined && match(bound, address)
   })
+}
+
+/** systemd shows a path as C would write it: `\"`, `\\`, and `\303\251` for what is not ASCII. */
+function unescapePath(text: string): string {
+  const bytes = text.replace(/\\(?:([0-7]{3})|(.))/g, (_, octal?: string, plain?: string) => (octal === undefined ? plain as string : String.fromCharCode(Number.parseInt(octal, 8))))
+  return Buffer.from(bytes, 'latin1').toString('utf8')
 }
 
 /** systemd shows a bare port as `[::]`, and as `0.0.0.0` where there is no IPv6. */

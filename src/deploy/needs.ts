@@ -13,6 +13,8 @@ export function checkNeeds(config: Config, { scope }: Places, node: string): voi
   if (config.user !== undefined) {
     if (scope === 'user') throw invalid('user cannot be set with --user, for the app runs as you', 'remove the key')
     checkAccount(config.user)
+  } else if (scope === 'system') {
+    checkDynamicUser(config)
   }
   for (const { name, group } of config.listen) {
     if (group !== undefined && findEntry('group', group) === undefined) {
@@ -29,6 +31,13 @@ function checkAccount(user: string): void {
   const entry = findEntry('passwd', user)
   if (entry === undefined) throw unfit(`user = ${JSON.stringify(user)}: there is no such account`, `adduser --system --group ${user}`)
   if (entry.split(':')[2] === '0') throw invalid(`user = ${JSON.stringify(user)} is root under another name`, "remove `user` for a user of the app's own, or name an account")
+}
+
+/** DynamicUser= brings NoNewPrivileges=yes and ProtectHome=read-only, whatever the unit says: systemd.exec(5). */
+function checkDynamicUser({ app, sandbox }: Config): void {
+  const key = sandbox.setuid ? 'setuid = true' : sandbox.home === 'visible' ? 'home = "visible"' : undefined
+  if (key === undefined) return
+  throw invalid(`sandbox.${key} has no effect without \`user\`: systemd does not allow it to a dynamic user`, `adduser --system --group ${app}, and write user = "${app}"`)
 }
 
 function checkDirectory(directory: string): void {

@@ -7,6 +7,7 @@ import type { Systemd } from '../systemd/systemd.js'
 import { checkAddresses } from './addresses.js'
 import { checkNeeds } from './needs.js'
 import { unfit } from './refusal.js'
+import { checkSandboxNames } from './sandbox-names.js'
 
 export { checkUnedited } from './unedited.js'
 
@@ -45,5 +46,6 @@ export function checkRunning(scope: Scope, { root, uid, env } = thisMachine()): 
 /** All that a configuration needs of this machine. @throws HoldfastError `machine-unfit` or `config-invalid` */
 export async function checkMachine(config: Config, places: Places, systemd: Systemd, node: string): Promise<void> {
   checkNeeds(config, places, node)
+  await checkSandboxNames(config)
   await checkAddresses(config, { places, systemd, manifest: readManifest(pathsOf(places, config.app)) })
 }

@@ -45,11 +45,11 @@ export function planUninstall(places: Places, app: string, { purge }: { purge: b
       last,
     ],
     removeEmpty: [
+      ...data.map((path) => dirname(path)).flatMap((folder) => [folder, dirname(folder)]),
       paths.state, places.state, places.config, places.run,
       ...[...(manifest.folders ?? [])].reverse(),
       ...manifest.files.filter(isCatalog).flatMap((file) => [dirname(file), dirname(dirname(file))]),
-      ...data.map((path) => dirname(path)).flatMap((folder) => [folder, dirname(folder)]),
-    ].filter((folder) => folder !== '/var/lib' && folder !== '/var/lib/private'),
+    ],
     data: purge ? undefined : data[0],
     dropIns: manifest.units.map(({ name }) => join(paths.units, `${name}.d`)).filter((path) => existsSync(path)),
   }
@@ -108,17 +108,12 @@ async function stopSlice(app: string, systemd: Systemd): Promise<void> {
 /** A `-` in the name of a slice would be another level: "String Escaping" in systemd.unit(5). */
 const escapeName = (name: string): string => name.replaceAll('-', '\\x2d')
 
-/** The folder of `data`: with a dynamic user a link, and the folder itself behind it. */
-function findData({ state }: AppPaths): string[] {
-  const path = join(state, 'data')
-  const stat = lstatSync(path, { throwIfNoEntry: false })
-  if (stat === undefined) return []
-  if (!stat.isSymbolicLink()) return [path]
-  try {
-    return [realpathSync(path), path]
-  } catch {
-    return [path]
-  }
+/** The folders of `data`, the one that holds it first: with a dynamic user, another is a link to it. */
+function findData({ scope, app, state, config }: AppPaths): string[] {
+  // Up to version 253, a user's manager puts a StateDirectory= into XDG_CONFIG_HOME.
+  const places = [join(state, 'data'), ...(scope === 'user' ? [join(dirname(config), app, 'data')] : [])].filter(existsOrLinks)
+  const folders = places.filter((path) => existsSync(path)).map((path) => realpathSync(path))
+  return [...new Set([...folders, ...places])]
 }
 
 const isShared = (places: Places, app: string, file: string): boolean =>

@@ -66,7 +66,8 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
     text: fill('app@.service', {
       ...common,
       sockets,
-      // Not quoted: ExecStart= and WorkingDirectory= take the specifier %i right behind it.
+      commandFile: instanceFile(installation.instances, 'command'),
+      // Not quoted: WorkingDirectory= and EnvironmentFile= take all of the line as one path.
       instances: plainValue(installation.instances),
       startTimeout: timeSpan(config.start.timeoutMs),
       stopTimeout: timeSpan(config.drain.timeoutMs + stopGraceMs),
@@ -77,6 +78,12 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
     }),
   })
   return units
+}
+
+/** One word of a command line, with the specifier for the instance in its midst. */
+function instanceFile(instances: string, name: string): string {
+  const quoted = commandWord(instances)
+  return /["\\$%\s']/.test(instances) ? `${quoted.slice(0, -1)}/%i/${name}"` : `${instances}/%i/${name}`
 }
 
 function fill(name: Parameters<typeof readTemplate>[0], values: Parameters<typeof fillTemplate>[1]): string {

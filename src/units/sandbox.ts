@@ -22,15 +22,18 @@ function systemSandbox(config: Config, installation: Installation): Values {
     dynamicUser: dynamic ? 'yes' : undefined,
     stateDirectory: config.data ? `holdfast/${config.app}/data` : undefined,
     systemOnly: 'yes',
+    // With a filter of system calls besides, as each of these brings one, systemd forces NoNewPrivileges=yes.
+    protectKernel: sandbox.setuid ? undefined : 'yes',
     protectSystem: 'strict',
     privateTmp: 'yes',
     writePath: words(sandbox.writePaths),
     ...protectHome(config, installation),
-    privateDevices: yesNo(!sandbox.devices),
+    privateDevices: yesNo(!sandbox.devices && !sandbox.setuid),
     // Capabilities in a user namespace of one's own reach nothing outside it.
     privateUsers: yesNo(sandbox.capabilities.length === 0 && !sandbox.setuid),
     protectProc: sandbox.processes ? 'default' : 'invisible',
     noNewPrivileges: yesNo(!sandbox.setuid),
+    capabilityBounds: sandbox.setuid ? undefined : sandbox.capabilities.join(' '),
     capabilities: sandbox.capabilities.join(' '),
     ...callFilters(config),
   }
@@ -44,7 +47,7 @@ function userSandbox(config: Config): Values {
   const none = Object.fromEntries(
     [
       'user', 'dynamicUser', 'systemOnly', 'protectSystem', 'privateTmp', 'writePath', 'protectHome', 'bindReadOnly',
-      'privateDevices', 'privateUsers', 'protectProc', 'capabilities',
+      'privateDevices', 'privateUsers', 'protectProc', 'protectKernel', 'capabilityBounds', 'capabilities',
     ].map((name) => [name, undefined]),
   )
   return {
@@ -68,16 +71,23 @@ function protectHome({ sandbox }: Config, { homePaths }: Installation): Values {
   }
 }
 
+/** Filters of system calls, and settings that systemd makes one of. */
 function callFilters({ sandbox }: Config): Values {
+  if (sandbox.setuid) {
+    return { filtered: undefined, architectures: undefined, filteredCall: undefined, addressFamilies: undefined, restrictNamespaces: undefined, restrictSetuid: undefined, systemCalls: [] }
+  }
   return {
+    filtered: 'yes',
+    architectures: 'native',
+    filteredCall: 'EPERM',
     addressFamilies: ['AF_UNIX', 'AF_INET', 'AF_INET6', 'AF_NETLINK', ...sandbox.addressFamilies].join(' '),
     restrictNamespaces: yesNo(!sandbox.namespaces),
-    restrictSetuid: yesNo(!sandbox.setuid),
+    restrictSetuid: 'yes',
     systemCalls: [
       '@system-service',
-      // Chromium's sandbox needs the calls as well as the namespaces.
-      ...(sandbox.setuid ? [] : ['~@privileged']),
+      '~@privileged',
       '~@resources',
+      // Chromium's sandbox needs the calls as well as the namespaces.
       ...(sandbox.namespaces ? ['@mount chroot'] : []),
       ...sandbox.systemCalls,
     ],

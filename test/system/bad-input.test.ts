@@ -103,6 +103,18 @@ describe('what a configuration needs', () => {
   it('a folder', () => refuseInstall({ directory: '/srv/not/there' }, /directory = "\/srv\/not\/there": there is no such folder/, /mkdir -p \/srv\/not\/there/))
   it('a folder to write to', () => refuseInstall({ more: '[sandbox]\nwrite_paths = ["/srv/not/there"]' }, /no \/srv\/not\/there/, /mkdir -p/))
 
+  it.each([
+    ['capabilities = ["CAP_NET_RAW", "CAP_NET_RAWR"]', /sandbox\.capabilities: systemd knows no CAP_NET_RAWR/],
+    ['system_calls = ["@resources", "@resorces"]', /sandbox\.system_calls: systemd knows no @resorces/],
+    ['system_calls = ["opeen"]', /sandbox\.system_calls: systemd knows no opeen/],
+    ['address_families = ["AF_PACKET", "AF_NOPE"]', /sandbox\.address_families: systemd knows no AF_NOPE/],
+  ])('a name that systemd knows: %s', (key, message) => refuseInstall({ more: `[sandbox]\n${key}` }, message, /list|names/))
+
+  it('an account, where a dynamic user may not have what is asked for', async () => {
+    await refuseInstall({ more: '[sandbox]\nsetuid = true' }, /sandbox\.setuid = true has no effect without `user`/, /adduser --system --group bad-/)
+    await refuseInstall({ more: '[sandbox]\nhome = "visible"' }, /sandbox\.home = "visible" has no effect without `user`/, /write user = /)
+  })
+
   it('an account that is root by another name', async () => {
     await mustRun('useradd', ['--non-unique', '--uid', '0', 'toor'])
     onTestFinished(async () => void (await run('userdel', ['--force', 'toor'])))

@@ -58,7 +58,7 @@ it.each([
   ['devices = true', ['PrivateDevices=no']],
   ['processes = true', ['ProtectProc=default']],
   ['namespaces = true', ['RestrictNamespaces=no', 'SystemCallFilter=@mount chroot']],
-  ['setuid = true', ['NoNewPrivileges=no', 'RestrictSUIDSGID=no', 'PrivateUsers=no']],
+  ['setuid = true', ['NoNewPrivileges=no', 'PrivateUsers=no', 'PrivateDevices=no']],
   ['capabilities = ["CAP_NET_RAW"]', ['CapabilityBoundingSet=CAP_NET_RAW', 'AmbientCapabilities=CAP_NET_RAW', 'PrivateUsers=no']],
   ['address_families = ["AF_PACKET"]', ['RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET']],
   ['system_calls = ["@resources"]', ['SystemCallFilter=@resources']],
@@ -67,6 +67,17 @@ it.each([
   const relaxed = settings(render(`[sandbox]\n${key}`).get('shop@.service'))
   expect(relaxed.filter((line) => !strict.includes(line))).toEqual(expect.arrayContaining(expected))
   expect(relaxed.filter((line) => !strict.includes(line))).toHaveLength(expected.length)
+})
+
+it('has no filter of system calls beside setuid programs, as systemd would forbid these then', () => {
+  const template = settings(render('[sandbox]\nsetuid = true').get('shop@.service')).join('\n')
+  expect(template).not.toMatch(/^(?:SystemCall|Restrict|LockPersonality|ProtectKernel|ProtectClock|ProtectHostname|CapabilityBoundingSet)/m)
+})
+
+it('takes a home folder with any characters in its name for one word', () => {
+  const template = settings(render('', { scope: 'user', instances: '/home/a b/100%/$x "y"/instances' }).get('shop@.service'))
+  expect(template).toContain('ExecStart=/bin/sh "/home/a b/100%%/$$x \\"y\\"/instances/%i/command"')
+  expect(template).toContain('WorkingDirectory=/home/a b/100%%/$x "y"/instances/%i/release')
 })
 
 it('shows node alone of the home folders, where it lies there', () => {

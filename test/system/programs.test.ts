@@ -1,0 +1,45 @@
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { checkPrograms } from '../../src/deploy/programs.js'
+import './harness.js'
+
+// Here, as only root can give files away.
+let folder: string
+let node: string
+let cli: string
+
+beforeEach(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), 'programs-')))
+  node = join(folder, 'bin/node')
+  cli = join(folder, 'lib/holdfast/dist/cli/main.js')
+  for (const file of [node, cli, join(folder, 'lib/holdfast/package.json'), join(folder, 'lib/holdfast/units/app.service'), join(folder, 'lib/commander/index.js')]) {
+    mkdirSync(join(file, '..'), { recursive: true, mode: 0o755 })
+    writeFileSync(file, '')
+  }
+})
+afterEach(() => rmSync(folder, { recursive: true }))
+
+const options = { scope: 'system' as const }
+const change: [string, () => void, RegExp][] = [
+  ['the entry is a user’s', () => chownSync(cli, 1234, 0), /main\.js belongs to user 1234: whoever that is would be root/],
+  ['a folder on the way is a user’s', () => chownSync(join(folder, 'lib'), 1234, 0), /lib belongs to user 1234/],
+  ['node’s folder is open to all', () => chmodSync(join(folder, 'bin'), 0o777), /node is at .*, and everybody may write to .*\/bin/],
+  ['node itself is open to a group', () => { chownSync(node, 0, 1234); chmodSync(node, 0o775) }, /group 1234 may write to .*\/bin\/node/],
+  ['a dependency is a user’s', () => chownSync(join(folder, 'lib/commander/index.js'), 1234, 0), /commander\/index\.js belongs to user 1234/],
+  ['a template is open to all', () => chmodSync(join(folder, 'lib/holdfast/units/app.service'), 0o666), /everybody may write to .*app\.service/],
+  ['a sticky file is no sticky folder', () => chmodSync(node, 0o1777), /everybody may write to .*\/bin\/node/],
+]
+
+it('takes what only root may change, also below a sticky folder such as /tmp', () => {
+  expect(checkPrograms(node, cli, options)).toEqual({ node, cli, homePaths: [] })
+  chmodSync(join(folder, 'bin'), 0o1777)
+  chmodSync(join(folder, 'lib'), 0o775) // root's own group
+  expect(() => checkPrograms(node, cli, options)).not.toThrow()
+})
+
+it.each(change)('refuses it where %s', (_, act, message) => {
+  act()
+  expect(() => checkPrograms(node, cli, options)).toThrow(message)
+})
