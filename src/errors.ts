@@ -37,8 +37,37 @@ export const errorCodes = {
   'state-corrupt': 1,
   /** The new generation did not become live; the old one serves on. */
   'handover-failed': 1,
+  /** The operating system refused: a full disk, a read-only filesystem, a missing permission. */
+  'system-refused': 1,
   /** A program of systemd's did not do what it was asked. */
   'systemd-failed': 1,
 } as const satisfies Record<string, 1 | 2>
 
 export type ErrorCode = keyof typeof errorCodes
+
+/**
+ * What the operating system refused (a full disk, a missing permission) as an error for operators; any
+ * other error as it is, since it is a fault of Holdfast's own.
+ */
+export function explainSystemError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof HoldfastError) return error
+  const { code, syscall, path } = error as NodeJS.ErrnoException
+  if (code === undefined || syscall === undefined) return error
+  const where = path === undefined ? `${syscall}: ` : `${path}: `
+  const known = systemRefusals[code]
+  return new HoldfastError('system-refused', where + (known?.what ?? error.message), {
+    ...(known === undefined ? {} : { hint: known.mend }),
+    cause: error,
+  })
+}
+
+const permission = { what: 'not permitted', mend: 'run it as a user who may, such as with sudo, or with --user for your own manager' }
+const systemRefusals: Record<string, { what: string; mend: string }> = {
+  ENOSPC: { what: 'the disk is full', mend: 'df -h; df -i   # then make room, and run this again' },
+  EDQUOT: { what: 'the quota is used up', mend: 'quota   # then make room, and run this again' },
+  EROFS: { what: 'the filesystem is read-only', mend: 'findmnt -o TARGET,OPTIONS   # then run this again' },
+  EACCES: permission,
+  EPERM: permission,
+  EMFILE: { what: 'too many open files', mend: 'ulimit -n' },
+  EIO: { what: 'input/output error', mend: 'journalctl -k -p err   # look for a failing disk' },
+}

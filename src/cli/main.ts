@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { print, printError } from './output.js'
 import { version } from './version.js'
 
@@ -66,6 +66,69 @@ program
     await uninstallCommand(app, { ...globals(), ...options })
   })
 
+program
+  .command('status')
+  .description('show how an app is doing, or a line for each app')
+  .argument('[app]')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nExit status: 0 live and as recorded; 1 serving, but something is wrong; 2 not installed; 3 not serving.')
+  .action(async (app: string | undefined, options: { json?: boolean }) => {
+    const { statusCommand } = await import('./status.js')
+    process.exitCode = await statusCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('logs')
+  .description("show an app's journal: the app, its sockets and its handovers")
+  .usage('[--user] <app> [-f] [journalctl options]')
+  .argument('<app>')
+  .argument('[options...]', 'any of journalctl(1): -n 50, --since today, -p err, -o json, -x')
+  .option('-f, --follow', 'go on with what comes')
+  .passThroughOptions()
+  .action(async (app: string, given: string[], { follow }: { follow?: boolean }, command: Command) => {
+    if (given.includes('--help') || given.includes('-h')) command.help()
+    const user = globals().user === true || given.includes('--user')
+    const journalOptions = [...(follow === true ? ['--follow'] : []), ...given.filter((option) => option !== '--user')]
+    const { logsCommand } = await import('./logs.js')
+    process.exitCode = await logsCommand(app, journalOptions, { user })
+  })
+
+program
+  .command('run')
+  .description("run a command with the live release's code, environment, user and sandbox")
+  .usage('[--user] [--dry-run] <app> -- <command...>')
+  .argument('<app>')
+  .argument('[command...]', 'such as: node console.js')
+  .option('--dry-run', 'print the systemd-run command, and run nothing')
+  .passThroughOptions()
+  .addHelpText('after', "\nExit status: the command's own; 128 + N where signal N ended it; 2 where it was not run.")
+  .action(async (app: string, given: string[], options: { dryRun?: boolean }) => {
+    const { runCommand, splitCommand } = await import('./run.js')
+    const { command, ...behind } = splitCommand(given)
+    process.exitCode = await runCommand(app, command, { ...globals(), ...options, ...behind })
+  })
+
+program
+  .command('stop')
+  .description('stop an app, and show what its drain waits for')
+  .argument('<app>')
+  .option('--dry-run', 'show what would be run, and stop nothing')
+  .addHelpText('after', '\nCtrl-C ends the waiting, not the stop. The app starts again by: systemctl start <app>')
+  .action(async (app: string, options: { dryRun?: boolean }) => {
+    const { stopCommand } = await import('./stop.js')
+    process.exitCode = await stopCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('doctor')
+  .description('check this machine and every installed app, each fault with its mend')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nExit status: 0 without a failure; 1 with one.')
+  .action(async (options: { json?: boolean }) => {
+    const { doctorCommand } = await import('./doctor.js')
+    process.exitCode = await doctorCommand({ ...globals(), ...options })
+  })
+
 // What the units run.
 program
   .command('handover', { hidden: true })
@@ -91,6 +154,12 @@ program
     const { activateApp } = await import('../deploy/activate.js')
     await activateApp(openApp(app, globals()))
   })
+
+// `--user` may stand before a command or behind it.
+for (const command of program.commands) command.addOption(new Option('--user').hideHelp())
+program.hook('preAction', (_, command) => {
+  if (command.opts()['user'] === true) program.setOptionValue('user', true)
+})
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0)

@@ -1,11 +1,13 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { listInstanceFolders } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
-import { appService, instanceUnit } from '../units/names.js'
+import { appService, instanceUnit, processNumbers } from '../units/names.js'
 import type { InstalledApp } from './app.js'
-import { processesOf } from './handover.js'
+import { chooseRecorded } from './choose-release.js'
+import { prepareInstances } from './instances.js'
 import { isServing, isUp, observeInstances } from './observe.js'
 
 /** The back-off between attempts that bring nothing up, in milliseconds. */
@@ -13,30 +15,41 @@ const firstDelayMs = 1_000
 const longestDelayMs = 30_000
 
 /**
- * The activation: a connection came while no instance ran. Where the app is started, its live
- * generation was stopped by hand and comes back as it was; else the app is started, which is a handover
- * of what is recorded. Never looks at the source folder.
+ * The activation: a connection came while no instance ran. Where the app is started, its live generation was stopped
+ * by hand and comes back as it was; else the app is started, which is a handover of what is recorded. Never looks at
+ * the source folder.
  */
 export async function activateApp(app: InstalledApp): Promise<void> {
   const { paths, systemd, story } = app
   if (await someInstance(app)) return
+  if (await isTrying(app)) return waitForAttempt(app)
   await backOff(app)
-  if (await someInstance(app)) return
+  if ((await someInstance(app)) || (await isTrying(app))) return
 
-  const state = readState(paths)
-  const [service] = await systemd.show([appService(paths.app)])
-  const revive = service?.active === 'active' && state.live !== undefined && hasFiles(paths, state.live.generation)
-  if (service?.active === 'active' && state.live === undefined) {
-    story.tell('activation', `A connection came, but no release of ${paths.app} is recorded yet.`)
-  } else if (revive && state.live !== undefined) {
-    const { generation, release, processes } = state.live
-    story.tell('activation', `A connection came and nothing ran: starting generation ${generation} again.`, { generation, release })
-    await systemd.run('start', processesOf(processes).map((n) => instanceUnit(paths.app, generation, n)))
-  } else {
+  const { live } = readState(paths)
+  if (!(await isStarted(app))) {
     story.tell('activation', `A connection came and nothing ran: starting ${paths.app}.`)
-    await systemd.run(service?.active === 'active' ? 'restart' : 'start', [appService(paths.app)])
+    await systemd.run('start', [appService(paths.app)])
+  } else if (live === undefined) {
+    story.tell('activation', `A connection came, but no release of ${paths.app} is recorded yet.`)
+  } else {
+    story.tell('activation', `A connection came and nothing ran: starting generation ${live.generation} again.`, live)
+    if (!hasFiles(paths, live.generation)) await prepareInstances(app, chooseRecorded(app, live.release), live.generation)
+    await systemd.run('start', processNumbers(live.processes).map((n) => instanceUnit(paths.app, live.generation, n)))
   }
   if ((await observeInstances(systemd, paths.app)).some(isServing)) rmSync(backOffFile(paths), { force: true })
+}
+
+const serviceState = async ({ systemd, paths }: InstalledApp): Promise<string | undefined> =>
+  (await systemd.show([appService(paths.app)]))[0]?.active
+
+const isStarted = async (app: InstalledApp): Promise<boolean> => (await serviceState(app)) === 'active'
+
+/** A handover is under way, or systemd will try one again: it needs no other. */
+const isTrying = async (app: InstalledApp): Promise<boolean> => (await serviceState(app)) === 'activating'
+
+async function waitForAttempt(app: InstalledApp): Promise<void> {
+  while (!(await someInstance(app)) && (await isTrying(app))) await delay(500)
 }
 
 const someInstance = async ({ systemd, paths }: InstalledApp): Promise<boolean> =>
@@ -60,7 +73,7 @@ async function backOff(app: InstalledApp): Promise<void> {
   const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** (attempts - 1))
   story.tell('activation-delayed', `${paths.app} did not come up ${attempts === 1 ? 'once' : `${attempts} times`}: trying again in ${delayMs / 1000} s.`)
   for (const deadline = Date.now() + delayMs; Date.now() < deadline; ) {
-    await new Promise((resolve) => setTimeout(resolve, Math.min(500, delayMs)))
+    await delay(500)
     if (await someInstance(app)) return
   }
 }

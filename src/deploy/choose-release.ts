@@ -5,6 +5,7 @@ import type { State } from '../release/state.js'
 import { readRelease, releaseFolder, takeFolder, type Release } from '../release/store.js'
 import { runProgram } from '../systemd/systemctl.js'
 import type { InstalledApp } from './app.js'
+import type { Source } from './request.js'
 
 export interface ReleaseChoice {
   release: Release
@@ -20,16 +21,18 @@ export interface ReleaseChoice {
  * The release to bring up: what lies in the source folder, or what is recorded as good. Undefined where
  * nothing is recorded.
  */
-export async function chooseRelease(app: InstalledApp, state: State, from: 'folder' | 'record'): Promise<ReleaseChoice | undefined> {
+export async function chooseRelease(app: InstalledApp, state: State, from: Source): Promise<ReleaseChoice | undefined> {
   const { directory, snapshot } = app.config
   if (from === 'folder' && directory !== undefined) {
     const taken = takeFolder(app.paths, directory, { snapshot, ...(await groupOf(app.config)) })
     return withConfig(app, taken.release, taken.reused)
   }
   // During a handover `wanted` is ahead of what is live; after a crash in its middle, the live one counts.
-  const recorded = state.live?.release
-  return recorded === undefined ? undefined : withConfig(app, readRelease(app.paths, recorded), undefined)
+  return state.live === undefined ? undefined : chooseRecorded(app, state.live.release)
 }
+
+/** A release that is on disk, as it was recorded. @throws HoldfastError `release-failed` */
+export const chooseRecorded = (app: InstalledApp, id: string): ReleaseChoice => withConfig(app, readRelease(app.paths, id), undefined)
 
 function withConfig(app: InstalledApp, release: Release, reused: boolean | undefined): ReleaseChoice {
   const { config, notes } = loadReleaseConfig(app.config, releaseFolder(app.paths, release))

@@ -5,10 +5,9 @@ import { HoldfastError } from '../errors.js'
 import { writeInstance } from '../release/instance.js'
 import { releaseFolder } from '../release/store.js'
 import type { ListenerEnvironment } from '../runtime/environment.js'
-import { socketUnit } from '../units/names.js'
+import { processNumbers, socketUnit } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import type { ReleaseChoice } from './choose-release.js'
-import { processesOf } from './handover.js'
 
 const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
@@ -23,7 +22,7 @@ export async function prepareInstances(app: InstalledApp, { release, config }: R
     ...(tcp?.kind === 'tcp' ? { PORT: String(tcp.port) } : {}),
     ...config.env,
   }
-  for (const process of processesOf(config.processes)) {
+  for (const process of processNumbers(config.processes)) {
     writeInstance(paths, {
       generation,
       process,

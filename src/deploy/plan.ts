@@ -1,4 +1,6 @@
 import type { State } from '../release/state.js'
+import type { InstalledApp } from './app.js'
+import type { ReleaseChoice } from './choose-release.js'
 import { isUp, type RunningInstance } from './observe.js'
 
 /** What a handover starts from: the record, and what systemd really runs. */
@@ -13,6 +15,17 @@ export interface Plan {
   undo: RunningInstance[]
   /** What serves until the new generation has settled, and is then told to drain. */
   retire: RunningInstance[]
+}
+
+/** A handover under way. */
+export interface Handover {
+  app: InstalledApp
+  /** What was recorded when it began; its generation number is already the new one's. */
+  state: State
+  choice: ReleaseChoice
+  plan: Plan
+  /** Of the monotonic clock, in milliseconds. */
+  begin: number
 }
 
 /**

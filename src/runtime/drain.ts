@@ -4,7 +4,7 @@ import type net from 'node:net'
 import { closeAfterResponses } from './closing-responses.js'
 import { ExitGate } from './exit-gate.js'
 import type { Log } from './journal.js'
-import { formatLedger, formatWaiting, newLedger, type Ledger, type Waiting } from './ledger.js'
+import { formatLedger, formatWaiting, newLedger, number, type Ledger, type Waiting } from './ledger.js'
 import { notifyStatus, notifyStopping } from './notify.js'
 import { TrackedServer } from './tracked-server.js'
 
@@ -21,6 +21,8 @@ export type DrainHook = (context: DrainContext) => void | Promise<void>
 
 /** Milliseconds after which a connection that keeps its pipeline full is closed all the same. */
 const pipelineLimitMs = 10_000
+/** Milliseconds that an app gets after the drain when its own time limit for a shutdown had passed already. */
+const hurriedExitMs = 5000
 const tickMs = 1000
 
 /**
@@ -39,6 +41,7 @@ export class Drain {
   readonly #timeoutMs: number
   #startedAt = 0
   #pendingHooks = 0
+  #wasHurried = false
 
   constructor(options: { log: Log; timeoutMs: number }) {
     this.#log = options.log
@@ -77,7 +80,9 @@ export class Drain {
     Object.assign(this.#ledger, { connections, requests })
     closeAfterResponses(() => this.#elapsedMs() > pipelineLimitMs, (response) => this.#watch(response))
     for (const server of this.#servers.values()) for (const response of server.responses()) this.#watch(response)
-    const servers = [...this.#servers.values()].map((server) => server.drain(() => this.#ledger.requests++))
+    const servers = [...this.#servers.values()].map((server) =>
+      server.drain(() => this.#ledger.requests++, () => this.#onAppClosed()),
+    )
     notifyStopping(formatWaiting(this.#waiting()))
     this.#log.info(`${formatWaiting(this.#waiting())}; at most ${this.#timeoutMs / 1000} s`, { phase: 'drain' })
     this.#draining.abort()
@@ -98,14 +103,29 @@ export class Drain {
     await new Promise((resolve) => setImmediate(resolve))
     const durationMs = Math.round(this.#elapsedMs())
     this.#log.info(formatLedger(this.#ledger, durationMs), { phase: 'drained', ...this.#ledger, durationMs })
-    if (appExitsItself && !this.#gate.asked && !isCut) {
-      // An app with a SIGTERM handler has more to do, such as closing a database, and says itself when it is done: by exit(), or
-      // by letting the event loop run empty.
+    if (appExitsItself && !isCut) {
       cutTimer?.unref()
-      notifyStatus("drained; waiting for the app's own SIGTERM handler to exit")
-      await Promise.race([this.#gate.whenAsked, cut])
+      await Promise.race([this.#untilAppExits(), cut])
     }
     this.#gate.leave()
+  }
+
+  /**
+   * An app with a SIGTERM handler has more to do, such as closing a database, and says itself when it is done: by exit(), or by
+   * letting the event loop run empty.
+   */
+  async #untilAppExits(): Promise<void> {
+    if (this.#gate.asked) return
+    notifyStatus("drained; waiting for the app's own SIGTERM handler to exit")
+    const asked = this.#gate.whenAsked()
+    if (!this.#wasHurried) return asked
+    await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, hurriedExitMs).unref())])
+  }
+
+  /** An exit() before this was the app's own time limit for its shutdown: only one that comes after it is the end. */
+  #onAppClosed(): void {
+    this.#wasHurried ||= this.#gate.asked
+    this.#gate.forget()
   }
 
   /** The hard end. */
@@ -122,8 +142,8 @@ export class Drain {
       return
     }
     this.#log.warn(
-      `the drain's time of ${this.#timeoutMs / 1000} s is over: cut ${connections} connections ` +
-        `(${requests} requests in flight, ${upgraded} upgraded) and ${hooks} drain hooks`,
+      `the drain's time of ${this.#timeoutMs / 1000} s is over: cut ${number(connections, 'connection')} ` +
+        `(${number(requests, 'request')} in flight, ${upgraded} upgraded) and ${number(hooks, 'drain hook')}`,
       { phase: 'drain-cut', connections, requests, upgraded, hooks },
     )
   }

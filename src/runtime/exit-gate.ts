@@ -6,26 +6,27 @@ type Exit = typeof process.exit
  */
 export class ExitGate {
   readonly #exit: Exit = process.exit.bind(process)
-  readonly #whenAsked: Promise<void>
   #ask: () => void = () => {}
   #asked = false
   #code: number | string | null | undefined
   #crashed = false
 
-  constructor() {
-    this.#whenAsked = new Promise((resolve) => {
-      this.#ask = resolve
-    })
-  }
-
-  /** Whether the app has asked to exit since `shut()`. */
+  /** Whether the app has asked to exit since `shut()`, or since `forget()`. */
   get asked(): boolean {
     return this.#asked
   }
 
-  /** Settles when the app asks to exit. */
-  get whenAsked(): Promise<void> {
-    return this.#whenAsked
+  /** Settles when the app asks to exit; to be called once. */
+  whenAsked(): Promise<void> {
+    if (this.#asked) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#ask = resolve
+    })
+  }
+
+  /** Takes an earlier request for nothing: the app turned out to have more to do. */
+  forget(): void {
+    this.#asked = false
   }
 
   /** From here on `process.exit()` only notes that it was called, and returns. */

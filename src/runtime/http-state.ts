@@ -10,11 +10,29 @@ export interface HttpSocket extends net.Socket {
   _httpMessage?: http.ServerResponse | null
   /** Gone after an upgrade. */
   parser?: {
-    /** The newest request of this connection, answered or not. */
+    /** The newest request of this connection, until its answer is written. */
     incoming?: http.IncomingMessage | null
-    /** Milliseconds since the request that is being received began; 0 when none is. */
-    duration?(): number
   } | null
+  /** Set by node:http on the socket that it reads from, which with TLS is the encrypted one. */
+  server?: object
+}
+
+/** node's own list of a server's connections, by parser: the one behind `closeIdleConnections()`. */
+interface ConnectionsList {
+  /** Those that are not in the middle of receiving a request. */
+  idle(): unknown[]
+  /** Those that are, and those that never sent anything. */
+  active(): unknown[]
+}
+
+function connectionsList(server: object | undefined): ConnectionsList | undefined {
+  const key = server && Object.getOwnPropertySymbols(server).find((symbol) => symbol.description === 'http.server.connections')
+  return key && (server as Record<symbol, ConnectionsList | undefined>)[key]
+}
+
+/** The parsers of a server that are between two requests; empty where node does not say. */
+export function parsersAtRest(server: object): Set<unknown> {
+  return new Set(connectionsList(server)?.idle?.())
 }
 
 /** The response in progress, if there is one. */
@@ -22,10 +40,13 @@ export function currentResponse(socket: HttpSocket): http.ServerResponse | undef
   return socket._httpMessage ?? undefined
 }
 
-/** Whether a kept connection waits for its next request: nothing is being received, answered or still being written. */
-export function isIdle(socket: HttpSocket): boolean {
-  if (!socket.parser || socket._httpMessage || socket.writableLength > 0 || socket.bytesRead === 0) return false
-  return socket.parser.duration?.() === 0
+/**
+ * Whether a kept connection waits for its next request: nothing is being received, answered or still being written.
+ * @param atRest of `parsersAtRest`
+ */
+export function isIdle(socket: HttpSocket, atRest: Set<unknown>): boolean {
+  if (!socket.parser || socket._httpMessage || socket.writableLength > 0) return false
+  return atRest.has(socket.parser)
 }
 
 /** Whether a connection left HTTP, as a WebSocket does. */
@@ -41,7 +62,9 @@ export function mayClose(response: http.ServerResponse): boolean {
   const request = response.req
   if (!request) return true
   if (!request.complete) return false
-  const parser = (request.socket as HttpSocket | undefined)?.parser
+  const socket = request.socket as HttpSocket | undefined
+  const parser = socket?.parser
   if (!parser?.incoming) return true
-  return parser.incoming === request && !((parser.duration?.() ?? 0) > 0)
+  if (parser.incoming !== request) return false
+  return !connectionsList(socket?.server)?.active?.().includes(parser)
 }

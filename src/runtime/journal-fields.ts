@@ -89,6 +89,7 @@ function describe(value: unknown): string {
   if (typeof value === 'string') return value
   if (value instanceof Error) return `${value.name}: ${value.message}`
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString()
+  if (ArrayBuffer.isView(value)) return hex(value)
   if (typeof value === 'object' && value !== null) return stringify(value)
   if (typeof value === 'function') return `[function ${value.name || 'anonymous'}]`
   return String(value)
@@ -99,7 +100,7 @@ function stringify(value: object): string {
   const ancestors: object[] = []
   return JSON.stringify(value, function replace(this: unknown, key: string, item: unknown) {
     const raw = typeof this === 'object' && this !== null ? (this as Record<string, unknown>)[key] : item
-    if (ArrayBuffer.isView(raw)) return Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString('hex')
+    if (ArrayBuffer.isView(raw)) return hex(raw)
     if (typeof item === 'bigint') return String(item)
     if (item instanceof Error) return `${item.name}: ${item.message}`
     let plain = item
@@ -111,4 +112,8 @@ function stringify(value: object): string {
     ancestors.push(plain)
     return plain
   }) ?? '[unprintable]'
+}
+
+function hex(bytes: ArrayBufferView): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }

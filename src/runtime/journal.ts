@@ -40,6 +40,9 @@ export function writeJournal(entry: JournalEntry): 'sent' | 'failed' {
     ...fieldValue(MESSAGE).split('\n').map((line) => `MESSAGE=${line}`),
     `PRIORITY=${PRIORITY}`,
     ...Object.entries(fields).map(([name, value]) => `${name}=${value.replace(/\n/g, ' ')}`),
+    // `logger` has ended before the journal looks up its unit; root may name another process that the entry is about,
+    // and `journalctl --unit` finds it by that: systemd.journal-fields(7).
+    `OBJECT_PID=${process.pid}`,
   ]
   const result = spawnSync('logger', ['--journald'], { input: `${lines.join('\n')}\n`, timeout: programTimeoutMs })
   return result.status === 0 ? 'sent' : 'failed'

@@ -38,13 +38,23 @@ export function formatWaiting(waiting: Waiting): string {
 
 /** One sentence for the end of a drain. */
 export function formatLedger(ledger: Ledger, durationMs: number): string {
-  const ended = ledger.connections - Math.min(ledger.connections, ledger.cutConnections)
-  return (
-    `drained in ${(durationMs / 1000).toFixed(1)} s: ${ended} connections ended, ${ledger.answered} requests answered, ` +
-    `${ledger.aborted} given up by their clients, ${ledger.cutConnections} connections and ${ledger.cutRequests} requests cut`
-  )
+  const ended = Math.max(0, ledger.connections - ledger.cutConnections)
+  const done = [
+    `${number(ended, 'connection')} ended`,
+    `${number(ledger.answered, 'request')} answered`,
+    ...(ledger.aborted > 0 ? [`${number(ledger.aborted, 'request')} given up by the client`] : []),
+  ]
+  const cut = ledger.cutConnections + ledger.cutHooks === 0
+    ? 'nothing was cut'
+    : `cut: ${number(ledger.cutConnections, 'connection')}, ${number(ledger.cutRequests, 'request')}, ${number(ledger.cutHooks, 'drain hook')}`
+  return `drained in ${(durationMs / 1000).toFixed(1)} s: ${done.join(', ')}; ${cut}`
 }
 
-function count(number: number, noun: string): string | undefined {
-  return number === 0 ? undefined : `${number} ${noun}${number === 1 ? '' : 's'}`
+/** `1 request`, `2 requests`. */
+export function number(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+function count(amount: number, noun: string): string | undefined {
+  return amount === 0 ? undefined : number(amount, noun)
 }

@@ -84,6 +84,7 @@ export function notifyExtendTimeout(byMs: number): NotifyOutcome {
  */
 export function notifyStatus(text: string): NotifyOutcome {
   if (!process.env.NOTIFY_SOCKET) return 'not-supervised'
+  if (!isSocketThere(process.env.NOTIFY_SOCKET)) return 'failed'
   const wait = lastStatusAt + statusIntervalMs - performance.now()
   if (wait <= 0) return sendNotifyInBackground(...takeStatus(text))
   pendingStatus = text

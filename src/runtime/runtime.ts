@@ -35,6 +35,7 @@ export class Runtime {
   #isActive = false
   #isPreloaded = false
   #ready: NotifyOutcome | undefined
+  #status: string | undefined
 
   constructor(options: { inert?: boolean } = {}) {
     const { env, pid } = process
@@ -63,13 +64,16 @@ export class Runtime {
     if (this.role !== 'main') return 'not-supervised'
     if (this.#ready === 'sent') return 'sent'
     const served = this.#inherited.filter((listener) => this.#servers.has(listener)).map(formatListener)
-    this.#ready = notifyReady(served.length > 0 ? `serving ${served.join(', ')}` : 'running')
+    this.#ready = notifyReady(this.#status ?? (served.length > 0 ? `serving ${served.join(', ')}` : 'running'))
     if (this.#ready === 'failed') this.log.error('READY=1 could not be sent: see `holdfast doctor`')
     return this.#ready
   }
 
+  /** The app's own status, which stays until the drain. */
   status(text: string): NotifyOutcome {
-    return this.role === 'main' ? notifyStatus(text) : 'not-supervised'
+    if (this.role !== 'main') return 'not-supervised'
+    this.#status = text
+    return notifyStatus(text)
   }
 
   onDrain(hook: DrainHook): void {
@@ -107,7 +111,7 @@ export class Runtime {
     } as typeof net.Server.prototype.listen
     void whenMainEvaluated().then(() => {
       if (this.#inherited.length === 0) this.ready()
-      else if (this.#ready === undefined) this.status(`waiting until the app listens on ${this.#unused().map(formatListener).join(', ')}`)
+      else if (this.#ready === undefined) notifyStatus(`waiting until the app listens on ${this.#unused().map(formatListener).join(', ')}`)
     })
   }
 

@@ -2,7 +2,7 @@ import http from 'node:http'
 import type { Http2Session } from 'node:http2'
 import net from 'node:net'
 import { deferRequests } from './closing-responses.js'
-import { currentResponse, isIdle, isUpgraded, type HttpSocket } from './http-state.js'
+import { currentResponse, isIdle, isUpgraded, parsersAtRest, type HttpSocket } from './http-state.js'
 
 /** Milliseconds an idle connection is left open when the server promised no time (`keepAliveTimeout = 0`). */
 const unpromisedIdleMs = 60_000
@@ -43,15 +43,16 @@ export class TrackedServer {
   /**
    * Stops accepting and lets everything else end by itself. Settles when the last connection has ended.
    * @param onRequest called for each HTTP/1 request that still arrives
+   * @param onAppClosed called before a callback that the app gave to its own close()
    */
-  async drain(onRequest: () => void): Promise<void> {
+  async drain(onRequest: () => void, onAppClosed: () => void): Promise<void> {
     this.#draining = true
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.once('close', resolve))
       : undefined
     // Only the listener: http.Server.close() would also end connections whose clients were promised more time.
     if (closed) net.Server.prototype.close.call(this.#server)
-    this.#softenClose(closed)
+    this.#softenClose(closed, onAppClosed)
     deferRequests(this.#server, onRequest)
     for (const session of this.#sessions) session.close()
     await (closed ?? this.#emptied())
@@ -74,9 +75,10 @@ export class TrackedServer {
   /** Ends kept connections whose promised time is over where node does not do so itself. To be called about once a second. */
   endExpired(now: number): void {
     const promisedMs = (this.#server as Partial<http.Server>).keepAliveTimeout || unpromisedIdleMs
+    const atRest = parsersAtRest(this.#server)
     for (const socket of this.#httpSockets()) {
       const seen = this.#idleSince.get(socket)
-      if (!isIdle(socket)) this.#idleSince.delete(socket)
+      if (!isIdle(socket, atRest)) this.#idleSince.delete(socket)
       else if (seen?.bytesRead !== socket.bytesRead) this.#idleSince.set(socket, { at: now, bytesRead: socket.bytesRead })
       else if (now - seen.at >= promisedMs + idleMarginMs) socket.destroy()
     }
@@ -109,11 +111,15 @@ export class TrackedServer {
   }
 
   /** The app's own close() joins the drain: it would end idle connections, or fail because the server is closed already. */
-  #softenClose(closed: Promise<void> | undefined): void {
+  #softenClose(closed: Promise<void> | undefined, onAppClosed: () => void): void {
     const server = this.#server
     const ended = closed ?? this.#emptied()
     server.close = (callback?: (error?: Error) => void) => {
-      if (callback) void ended.then(() => process.nextTick(callback))
+      const run = (): void => {
+        onAppClosed()
+        callback?.()
+      }
+      if (callback) void ended.then(() => process.nextTick(run))
       return server
     }
     Object.defineProperty(server, Symbol.asyncDispose, { value: () => ended, configurable: true })

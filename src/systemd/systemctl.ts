@@ -72,6 +72,23 @@ export class Systemctl implements Systemd {
     return stdout.trimEnd()
   }
 
+  async properties<P extends string>(units: readonly string[], names: readonly P[]): Promise<Record<P, string>[]> {
+    if (units.length === 0) return []
+    // Not --value: it tells not which of several properties has several lines.
+    const { stdout } = await this.ask(['show', '--timestamp=unix', `--property=${names.join(',')}`, '--', ...units])
+    const blocks = stdout.trimEnd().split('\n\n')
+    return units.map((_, i) => parseProperties(blocks[i] ?? '', names))
+  }
+
+  async cat(unit: string): Promise<string> {
+    return (await this.ask(['cat', '--no-pager', '--', unit])).stdout
+  }
+
+  async version(): Promise<number> {
+    const { stdout } = await this.ask(['show', '--property=Version', '--value'])
+    return Number.parseInt(stdout, 10)
+  }
+
   async queueStart(units: readonly string[]): Promise<void> {
     if (units.length > 0) await this.call(['start', '--no-block', '--', ...units])
   }
@@ -85,7 +102,7 @@ export class Systemctl implements Systemd {
     return { ok: status === 0, message: stderr.trim() }
   }
 
-  async kill(unit: string, signal: 'SIGKILL'): Promise<void> {
+  async kill(unit: string, signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGKILL'): Promise<void> {
     await this.call(['kill', `--signal=${signal}`, '--', unit])
   }
 
@@ -143,6 +160,17 @@ export class Systemctl implements Systemd {
   private manager(): string[] {
     return this.scope === 'user' ? ['--user'] : []
   }
+}
+
+/** The asked properties of one block of `systemctl show`; empty where it has none. Exported for its tests. */
+export function parseProperties<P extends string>(block: string, names: readonly P[]): Record<P, string> {
+  const values = Object.fromEntries(names.map((name) => [name, ''])) as Record<P, string>
+  for (const line of block.split('\n')) {
+    const at = line.indexOf('=')
+    const name = line.slice(0, at) as P
+    if (at > 0 && name in values) values[name] = values[name] === '' ? line.slice(at + 1) : `${values[name]}\n${line.slice(at + 1)}`
+  }
+  return values
 }
 
 /** One block of `systemctl show`. Exported for its tests. */

@@ -44,6 +44,12 @@ export interface Systemd {
   job(unit: string): Promise<QueuedJob | undefined>
   /** One property of a unit, as `systemctl show` prints it. */
   property(unit: string, name: string): Promise<string>
+  /** Several properties of each unit, in the order asked; a property of several values has one line for each. */
+  properties<P extends string>(units: readonly string[], names: readonly P[]): Promise<Record<P, string>[]>
+  /** The text of a unit as systemd reads it: its file, then each drop-in. */
+  cat(unit: string): Promise<string>
+  /** Of the systemd that runs, such as 252. */
+  version(): Promise<number>
   /** Queues a start and returns at once. */
   queueStart(units: readonly string[]): Promise<void>
   /** Queues a stop and returns at once. */
@@ -54,7 +60,7 @@ export interface Systemd {
    */
   run(verb: 'start' | 'stop' | 'restart' | 'reload', units: readonly string[]): Promise<{ ok: boolean; message: string }>
   /** Sends a signal to every process of a unit. */
-  kill(unit: string, signal: 'SIGKILL'): Promise<void>
+  kill(unit: string, signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGKILL'): Promise<void>
   /** Forgets that units failed. */
   resetFailed(units: readonly string[]): Promise<void>
   daemonReload(): Promise<void>

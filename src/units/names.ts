@@ -11,6 +11,9 @@ export function instanceUnit(app: string, generation: number, process: number): 
   return `${app}@${generation}.${process}.service`
 }
 
+/** The numbers of the processes of a generation: 1 to `count`. */
+export const processNumbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1)
+
 /** A pattern for `systemctl list-units` that matches every instance and nothing else: no app's name holds an `@`. */
 export const instancePattern = (app: string): string => `${app}@*.service`
 

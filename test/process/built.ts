@@ -14,6 +14,8 @@ const lock = join(cache, 'holdfast-building')
 export async function ensureBuilt(): Promise<void> {
   mkdirSync(cache, { recursive: true })
   const deadline = Date.now() + 60_000
+  // A build takes a second: a lock that is older was left behind by a run that was killed.
+  if (Date.now() - modified(lock) > 60_000 && modified(lock) > 0) rmdirSync(lock)
   while (!acquire()) {
     if (Date.now() > deadline) throw new Error(`${lock} is held by a build that does not end: remove it`)
     await new Promise((resolve) => setTimeout(resolve, 20))

@@ -1,4 +1,3 @@
-import http from 'node:http'
 import { beforeAll, expect, test } from 'vitest'
 import { ensureBuilt } from './built.js'
 import { Supervisor, type Instance } from './supervisor.js'
@@ -34,7 +33,7 @@ test('10 overlapping handovers of one socket fail no request', async () => {
   // Each generation served, and each was gone within its keep-alive time of 5 s and a little.
   expect(traffic.answeredBy.size).toBe(11)
   for (const instance of retired) {
-    expect(instance.output).toMatch(/drained in \d\.\d s: .* 0 connections and 0 requests cut/)
+    expect(instance.output).toMatch(/drained in \d\.\d s: .* answered; nothing was cut/)
   }
 }, 90_000)
 
@@ -57,5 +56,4 @@ test('without the runtime the same handovers do fail requests', async () => {
   }
   await traffic.stop()
   expect(traffic.errors.length).toBeGreaterThan(0)
-  http.globalAgent.destroy()
 }, 90_000)

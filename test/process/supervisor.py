@@ -74,6 +74,10 @@ while not ends:
         if fd is receiver:
             data, ancillary, _, _ = receiver.recvmsg(65536, 4096)
             pid = next((struct.unpack('iII', c)[0] for level, kind, c in ancillary if kind == socket.SCM_CREDENTIALS), 0)
+            for level, kind, fds in ancillary:
+                # The barrier of sd_notify_barrier(3): its sender waits until the fd that came along is closed.
+                if kind == socket.SCM_RIGHTS:
+                    os.close(struct.unpack('i', fds[:4])[0])
             say(event='notify', pid=pid, data=data.decode())
         elif fd == 0:
             piece = os.read(0, 65536)

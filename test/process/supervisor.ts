@@ -27,7 +27,6 @@ export class Instance {
   pid = 0
   output = ''
   readonly notified: string[] = []
-  readonly notifiedBy: number[] = []
   status: number | undefined
 
   readonly #supervisor: Supervisor
@@ -161,7 +160,6 @@ export class Supervisor implements AsyncDisposable {
       const all = [...this.#instances.values()]
       const instance = all.find((each) => each.pid === event.pid) ?? all.at(-1)
       instance?.notified.push(event.data)
-      instance?.notifiedBy.push(event.pid)
       return
     }
     const instance = this.#instances.get(event.id)

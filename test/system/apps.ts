@@ -1,6 +1,7 @@
 /**
  * The apps that system tests deploy: one file, `server.js`, that answers the traffic of test/traffic.
  */
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { defaultClients, startTraffic, type Traffic } from '../traffic/index.js'
 import { freePort, makeApp, registerModule, root, uniqueApp, type TestApp } from './harness.js'
@@ -13,7 +14,7 @@ export function serverJs(release: string, { before = '', after = '' }: { before?
 import http from 'node:http'
 import { makeTarget } from ${JSON.stringify(target)}
 ${before}
-http.createServer(makeTarget({ release: ${JSON.stringify(release)}, generation: process.env.HOLDFAST_GENERATION })).listen(process.env.PORT)
+http.createServer(makeTarget({ release: ${JSON.stringify(release)}, generation: process.env.HOLDFAST_GENERATION, exportMs: 1_500 })).listen(process.env.PORT)
 ${after}
 `
 }
@@ -58,6 +59,11 @@ export async function makeShop(prefix: string, { config = '', release = '1' }: {
 /** Steady mixed traffic at a shop, with short downloads. */
 export function visit(shop: Shop, clients: Partial<typeof defaultClients> = {}): Traffic {
   return startTraffic({ address: shop.address, clients: { ...defaultClients, ...clients } })
+}
+
+/** The number of the live generation and its release's name, as they are recorded. */
+export async function recorded(shop: { name: string }): Promise<{ generation: number; live: { generation: number; release: string } | undefined; wanted: string | undefined }> {
+  return JSON.parse(await readFile(`/var/lib/holdfast/${shop.name}/state.json`, 'utf8'))
 }
 
 /** What one request sees. */

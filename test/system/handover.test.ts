@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import type { Ledger } from '../traffic/ledger.js'
-import { ask, broken, makeShop, visit, type Shop } from './apps.js'
-import { activeState, expectSuccess, holdfast, journal, show, systemctl, units, waitFor } from './harness.js'
+import { ask, broken, makeShop, recorded, visit, type Shop } from './apps.js'
+import { activeState, expectSuccess, holdfast, journal, run, show, systemctl, units, waitFor } from './harness.js'
 
-const liveGeneration = async (shop: Shop): Promise<number> =>
-  (JSON.parse(await readFile(`/var/lib/holdfast/${shop.name}/state.json`, 'utf8')) as { live: { generation: number } }).live.generation
+const liveGeneration = async (shop: Shop): Promise<number | undefined> => (await recorded(shop)).live?.generation
 
 function expectNoFailure(ledger: Ledger): void {
   expect(ledger.failures.slice(0, 10)).toEqual([])
@@ -44,7 +43,7 @@ describe('systemctl restart', () => {
   it('keeps the socket unit’s backlog', async () => {
     const shop = await makeShop('backlog')
     expectSuccess(await holdfast('install', shop.config))
-    const { stdout } = await import('./harness.js').then(({ run }) => run('ss', ['-Hltn', `sport = :${shop.port}`]))
+    const { stdout } = await run('ss', ['-Hltn', `sport = :${shop.port}`])
     const somaxconn = Number(await readFile('/proc/sys/net/core/somaxconn', 'utf8'))
     expect(Number(stdout.trim().split(/\s+/)[2])).toBe(somaxconn)
   })

@@ -46,9 +46,10 @@ test('a user’s own manager runs', async () => {
   const user = uniqueApp('user').slice(0, 20)
   await mustRun('useradd', ['--create-home', user])
   const uid = (await mustRun('id', ['-u', user])).trim()
+  const gid = (await mustRun('id', ['-g', user])).trim()
   await mustRun('systemctl', ['start', `user@${uid}`])
   const text = await mustRun('setpriv', [
-    '--reuid', uid, '--regid', uid, '--init-groups', 'systemctl', '--user', 'is-system-running', '--wait',
+    '--reuid', uid, '--regid', gid, '--init-groups', 'systemctl', '--user', 'is-system-running', '--wait',
   ], { env: { XDG_RUNTIME_DIR: `/run/user/${uid}` } })
   expect(text.trim()).toBe('running')
   await mustRun('systemctl', ['stop', `user@${uid}`])

@@ -2,70 +2,19 @@
  * What system tests share. They run inside the private systemd of scripts/with-systemd, one file after
  * the other; every test uses its own app name and addresses, and leaves nothing running.
  */
-import { spawn } from 'node:child_process'
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { dirname, join, resolve } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { dirname, join } from 'node:path'
 import { expect, onTestFailed, onTestFinished } from 'vitest'
+import { mustRun, root, run, type Result } from './run.js'
 
-/** The project's folder. */
-export const root = resolve(import.meta.dirname, '../..')
+export { mustRun, root, run, waitFor, type Result, type RunOptions } from './run.js'
 
 /** The preload module of the built runtime, for `node --import`. */
 export const registerModule = join(root, 'dist/runtime/register.js')
 
 /** The version of the systemd that the tests run under, such as 252. */
 export const systemdVersion = Number(process.env['WITH_SYSTEMD'])
-
-/** How a program ended. A signal N shows as status 128 + N, as in a shell. */
-export interface Result {
-  status: number
-  stdout: string
-  stderr: string
-}
-
-export interface RunOptions {
-  input?: string
-  cwd?: string
-  env?: Record<string, string>
-  /** Kill the program after this time, in milliseconds; 60 s unless told. */
-  timeoutMs?: number
-}
-
-const signalNumbers: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 }
-
-/** Runs a program to its end; never throws because of its status. */
-export function run(command: string, args: string[], options: RunOptions = {}): Promise<Result> {
-  return new Promise((resolveRun, reject) => {
-    const child = spawn(command, args, {
-      cwd: options.cwd,
-      env: { ...process.env, ...options.env },
-      timeout: options.timeoutMs ?? 60_000,
-      killSignal: 'SIGKILL',
-    })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    child.on('error', reject)
-    child.on('close', (code, signal) => {
-      resolveRun({ status: code ?? 128 + (signalNumbers[signal ?? ''] ?? 0), stdout, stderr })
-    })
-    // A program that ends without reading its input is not an error of the test.
-    child.stdin.on('error', () => {})
-    child.stdin.end(options.input)
-  })
-}
-
-/** Runs a program that must succeed, and returns its output; else fails with all that it said. */
-export async function mustRun(command: string, args: string[], options: RunOptions = {}): Promise<string> {
-  const result = await run(command, args, options)
-  if (result.status !== 0) {
-    throw new Error(`${command} ${args.join(' ')}: status ${result.status}\n${result.stdout}${result.stderr}`)
-  }
-  return result.stdout
-}
 
 // Elsewhere these tests would start and stop units of the machine that they run on.
 if (!process.env['WITH_SYSTEMD']) {
@@ -97,29 +46,6 @@ export async function units(pattern: string, ...states: string[]): Promise<strin
   const filter = states.length > 0 ? [`--state=${states.join(',')}`] : ['--all']
   const text = await mustRun('systemctl', ['list-units', '--plain', '--no-legend', '--full', ...filter, '--', pattern])
   return text.split('\n').flatMap((line) => line.split(/\s+/, 1)).filter((name) => name !== '')
-}
-
-/**
- * Polls until the check returns something truthy, and returns that. A check that throws counts as not yet;
- * its last error is in the message of the failure.
- */
-export async function waitFor<T>(
-  description: string,
-  check: () => T | Promise<T>,
-  { timeoutMs = 15_000, everyMs = 50 }: { timeoutMs?: number; everyMs?: number } = {},
-): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeoutMs
-  let last: unknown
-  for (;;) {
-    try {
-      last = await check()
-      if (last) return last as NonNullable<T>
-    } catch (error) {
-      last = error
-    }
-    if (Date.now() >= deadline) throw new Error(`not within ${timeoutMs} ms: ${description} (last: ${String(last)})`)
-    await delay(everyMs)
-  }
 }
 
 /** Everything that the app's units and the handover wrote, oldest first. */

@@ -1,0 +1,82 @@
+import type { AppStatus, AppState, InstanceStatus } from '../deploy/app-status.js'
+import { alignRows, bytesWords, plainText, spanWords, timeWords } from './words.js'
+
+/** An app's status for people to read. Pure: `now` is in milliseconds. */
+export function statusText(status: AppStatus, now: number): string {
+  const { app, live, service, listeners, instances, lastHandover, problems } = status
+  const rows = [
+    [status.serving ? 'live' : 'recorded', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
+    ['service', `${service.unit} is ${service.active}${service.active === 'failed' ? `: systemctl ${status.scope === 'user' ? '--user ' : ''}status ${service.unit}` : ''}`],
+    ...listeners.map(({ name, unit, addresses, active }) => [
+      'listener', `${name}  ${addresses.join(', ')}  ${active === 'active' ? 'listening' : active} (${unit})`,
+    ]),
+  ]
+  if (lastHandover !== null) rows.push(['handover', handoverText(lastHandover, live?.generation, now)])
+  const lines = [`${app}: ${stateWords(status)}`, ...alignRows(rows).map((line) => `  ${line}`)]
+  if (instances.length > 0) {
+    lines.push('', ...alignRows(instances.map((instance) => instanceRow(instance, now))).map((line) => `  ${line}`))
+  }
+  for (const { what, mend } of problems) lines.push('', `  Problem: ${plainText(what)}`, `  Try: ${mend}`)
+  return lines.join('\n')
+}
+
+/** One line per app. */
+export function listText(all: readonly AppStatus[], now: number): string {
+  return alignRows(
+    all.map((status) => [
+      status.app,
+      status.state,
+      status.live === null ? '-' : `generation ${status.live.generation}`,
+      status.live === null ? '-' : status.live.release,
+      status.live === null ? '-' : ago(status.live.since, now),
+      status.listeners.flatMap(({ addresses }) => addresses).join(' ') || '-',
+      status.problems.length === 0 ? '' : `${status.problems.length} problem${status.problems.length === 1 ? '' : 's'}: holdfast${status.scope === 'user' ? ' --user' : ''} status ${status.app}`,
+    ]),
+  ).join('\n')
+}
+
+const sentences: Record<AppState, string> = {
+  'live': 'live',
+  'handover': 'a handover is under way',
+  'starting': 'a connection came, and it is being started',
+  'failed-deploy': 'the last deploy failed; the release before serves on',
+  'degraded': 'serving, but not as recorded',
+  'idle': 'nothing runs; the next connection starts it',
+  'down': 'nothing serves',
+  'stopping': 'stopping: what runs drains',
+  'stopped': 'stopped',
+  'empty': 'nothing to run yet: no release is recorded',
+}
+
+function stateWords({ state, serving, instances }: AppStatus): string {
+  if (state !== 'handover') return sentences[state]
+  const serves = instances.find(({ phase }) => phase === 'live') ?? instances.find(({ phase }) => phase === 'ready')
+  return `${sentences.handover}; ${serving && serves !== undefined ? `generation ${serves.generation} serves` : 'nothing serves yet'}`
+}
+
+function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number | undefined, now: number): string {
+  const { at, generation, release, outcome, reason, durationMs } = last
+  const took = `${(durationMs / 1000).toFixed(1)} s`
+  const what = generation === live ? '' : `generation ${generation}, release ${release}, `
+  return `${ago(at, now)}: ${what}${outcome === 'live' ? `live after ${took}` : `failed after ${took}: ${plainText(reason ?? 'no reason recorded')}`}`
+}
+
+function instanceRow({ generation, process, phase, pid, since, memoryBytes, restarts, status, failure }: InstanceStatus, now: number): string[] {
+  const notes = [
+    ...(restarts > 0 ? [`restarted ${restarts === 1 ? 'once' : `${restarts} times`}`] : []),
+    ...(failure === null ? [] : [failure]),
+    ...(status === null ? [] : [`"${plainText(status)}"`]),
+  ]
+  return [
+    `${generation}.${process}`,
+    phase,
+    since === null ? '-' : spanWords(now - Date.parse(since)),
+    pid === null ? '-' : `pid ${pid}`,
+    memoryBytes === null ? '-' : bytesWords(memoryBytes),
+    notes.join('; '),
+  ]
+}
+
+function ago(iso: string, now: number): string {
+  return `${spanWords(now - Date.parse(iso))} ago`
+}

@@ -1,0 +1,35 @@
+/** A span of time in the two largest units that say something: `12 s`, `3 min`, `2 h 5 min`, `4 d 3 h`. */
+export function spanWords(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000))
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  if (hours < 24) return join(hours, 'h', minutes % 60, 'min')
+  return join(Math.floor(hours / 24), 'd', hours % 24, 'h')
+}
+
+/** Bytes as systemd writes them: `712.0K`, `45.3M`, `1.2G`. */
+export function bytesWords(bytes: number): string {
+  let value = bytes / 1024
+  for (const unit of ['K', 'M', 'G']) {
+    if (value < 1024) return `${value.toFixed(1)}${unit}`
+    value /= 1024
+  }
+  return `${value.toFixed(1)}T`
+}
+
+/** A time of day where the reader is: `2026-11-21 02:25:10`. */
+export const timeWords = (iso: string): string => new Date(iso).toLocaleString('sv-SE')
+
+/** Columns of a table, padded but for the last. */
+export function alignRows(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd())
+}
+
+/** Text of others, such as an app's status, without the control characters that would reach the terminal. */
+export const plainText = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim()
+
+const join = (large: number, largeUnit: string, small: number, smallUnit: string): string =>
+  small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`

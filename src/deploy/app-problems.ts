@@ -1,0 +1,133 @@
+import { appService, drainService, instanceUnit } from '../units/names.js'
+import { describeFailure } from './failure.js'
+import { isServing, isUp } from './observe.js'
+import type { AppObservation, ObservedInstance } from './observe-app.js'
+
+/** Something that is not as it is recorded or should be. */
+export interface Problem {
+  /** One sentence. */
+  what: string
+  /** A command that mends it. */
+  mend: string
+}
+
+/** Where the record and what systemd runs differ. Pure. A stopped app has no problems: it was asked for. */
+export function findProblems(observation: AppObservation): Problem[] {
+  if (observation.drain.active === 'deactivating' || isStopped(observation)) return []
+  if (isDrainedByHand(observation)) return [drainedByHand(observation)]
+  const settled = !isHandingOver(observation)
+  return [
+    ...(settled ? liveProblems(observation) : []),
+    ...(settled ? strayProblems(observation) : []),
+    ...crashProblems(observation),
+    ...listenerProblems(observation),
+    ...serviceProblems(observation),
+  ]
+}
+
+/** Whether `ExecStart=` or `ExecReload=` of the app's service runs at the moment. */
+export const isHandingOver = ({ service }: Pick<AppObservation, 'service'>): boolean =>
+  service.active === 'reloading' || (service.active === 'activating' && service.sub !== 'auto-restart')
+
+/**
+ * Whether the app was stopped: `systemctl stop` leaves a failed service failed, but stops its drain unit
+ * and closes its sockets.
+ */
+export const isStopped = ({ service, drain, listeners, instances }: AppObservation): boolean =>
+  (service.active === 'inactive' || (service.active === 'failed' && drain.active !== 'active')) &&
+  !instances.some(isUp) &&
+  !listeners.some(({ state }) => state.active === 'active')
+
+/** How an instance ended, as the end of a sentence that begins with its name. */
+export function describeEnd({ state }: Pick<ObservedInstance, 'state'>): string {
+  if (state.result === 'timeout') return 'did not start or stop in time'
+  return describeFailure(state, { ready: true, timeoutMs: 0 }).replace(' just after it was ready', '')
+}
+
+/** Stopping the drain unit alone stops everything, but leaves the app's service as it was. */
+const isDrainedByHand = ({ service, drain, instances, listeners }: AppObservation): boolean =>
+  service.active === 'active' && drain.active === 'inactive' && !instances.some(isUp) && !listeners.some(({ state }) => state.active === 'active')
+
+function drainedByHand({ paths, service, drain }: AppObservation): Problem {
+  return {
+    what: `${drain.unit} was stopped, and everything with it, but ${service.unit} counts as started`,
+    mend: `${systemctl(paths, `stop ${service.unit}`)}; ${systemctl(paths, `start ${service.unit}`)}`,
+  }
+}
+
+/** What is recorded as live, and does not run. */
+function liveProblems({ paths, live, instances, missingFiles, activate }: AppObservation): Problem[] {
+  if (live === undefined || activate?.active === 'activating') return []
+  if (missingFiles.length > 0) {
+    return [{ what: `generation ${live.generation} is recorded as live, but ${missingFiles.join(' and ')} is gone: it would not come back from a crash`, mend: systemctl(paths, `restart ${paths.app}`) }]
+  }
+  const missing = Array.from({ length: live.processes }, (_, i) => instanceUnit(paths.app, live.generation, i + 1)).filter(
+    (unit) => !instances.some((instance) => instance.state.unit === unit && isUp(instance)),
+  )
+  if (missing.length === 0) return []
+  const states = missing.map((unit) => `${unit} is ${instances.find(({ state }) => state.unit === unit)?.state.active ?? 'inactive'}`)
+  return [{ what: `generation ${live.generation} is recorded as live, but ${states.join(', ')}`, mend: systemctl(paths, `start ${missing.join(' ')}`) }]
+}
+
+/** What serves, and is not recorded. */
+function strayProblems({ paths, live, instances }: AppObservation): Problem[] {
+  const stray = instances.filter((instance) => isUp(instance) && instance.generation !== live?.generation)
+  if (stray.length === 0) return []
+  const units = stray.map(({ state }) => state.unit)
+  const runs = units.length === 1 ? 'runs' : 'run'
+  if (live === undefined) {
+    return [{ what: `${units.join(', ')} ${runs}, but no release is recorded as live`, mend: systemctl(paths, `restart ${paths.app}`) }]
+  }
+  const liveServes = instances.some((instance) => isServing(instance) && instance.generation === live.generation)
+  return [
+    {
+      what: `${units.join(', ')} ${runs} beside generation ${live.generation}, which is recorded as live: a handover did not end, or somebody started ${units.length === 1 ? 'it' : 'them'} by hand`,
+      // With the live one gone, they may be all that serves.
+      mend: liveServes ? systemctl(paths, `stop ${units.join(' ')}`) : systemctl(paths, `restart ${paths.app}`),
+    },
+  ]
+}
+
+function crashProblems({ paths, live, instances }: AppObservation): Problem[] {
+  return instances
+    .filter((instance) => instance.generation === live?.generation && instance.state.active === 'activating' && instance.state.restarts > 0)
+    .map((instance) => ({
+      what: `${instance.state.unit} keeps ending: its last run ${describeEnd(instance)}; restarted ${times(instance.state.restarts)}`,
+      mend: `${journalctl(paths)} -u ${instance.state.unit} -n 50`,
+    }))
+}
+
+function listenerProblems({ paths, listeners, instances }: AppObservation): Problem[] {
+  return listeners
+    .filter(({ state }) => state.active !== 'active')
+    .map(({ state, addresses }) => {
+      const why = state.result === 'success' ? state.active : `${state.active} (${state.result})`
+      const where = addresses.join(', ')
+      const { app } = paths
+      // An instance still holds the address: systemd could not bind it again.
+      return instances.some(isUp)
+        ? {
+            what: `${state.unit} is ${why}: only what runs now still answers on ${where}, and no later generation can`,
+            mend: systemctl(paths, `stop ${appService(app)} ${drainService(app)}; ${systemctl(paths, `start ${appService(app)}`)}   # closes ${where} for a drain and a start`),
+          }
+        : { what: `${state.unit} is ${why}: nobody listens on ${where}`, mend: systemctl(paths, `start ${state.unit}`) }
+    })
+}
+
+function serviceProblems({ paths, service, drain, instances }: AppObservation): Problem[] {
+  const problems: Problem[] = []
+  if (service.load !== 'loaded') {
+    problems.push({ what: `${service.unit} is ${service.load}`, mend: `holdfast ${paths.scope === 'user' ? '--user ' : ''}install ${paths.config}` })
+  } else if (service.active === 'inactive' && instances.some(isUp)) {
+    problems.push({ what: `${service.unit} is stopped, but instances run`, mend: systemctl(paths, `start ${service.unit}`) })
+  }
+  if (service.active === 'active' && drain.active !== 'active' && drain.active !== 'activating') {
+    problems.push({ what: `${drain.unit} is ${drain.active}: stopping ${paths.app} would not stop what runs`, mend: systemctl(paths, `start ${drain.unit}`) })
+  }
+  return problems
+}
+
+type Paths = AppObservation['paths']
+const systemctl = ({ scope }: Paths, rest: string): string => `systemctl ${scope === 'user' ? '--user ' : ''}${rest}`
+const journalctl = ({ scope }: Paths): string => (scope === 'user' ? 'journalctl --user' : 'journalctl')
+const times = (count: number): string => (count === 1 ? 'once' : `${count} times`)

@@ -1,0 +1,156 @@
+import type { Scope } from '../release/paths.js'
+import { describeEnd, findProblems, isHandingOver, isStopped, type Problem } from './app-problems.js'
+import { isDraining, isServing, isUp } from './observe.js'
+import type { AppObservation, ObservedInstance } from './observe-app.js'
+
+/**
+ * How an app is doing, in one word:
+ * - `live`: what is recorded serves
+ * - `handover`: one is under way; `serving` tells whether something answers meanwhile
+ * - `starting`: a connection came while nothing ran
+ * - `failed-deploy`: the last handover failed; what is recorded serves on
+ * - `degraded`: something serves, but not what is recorded, or not all of it
+ * - `idle`: nothing runs; the next connection starts it
+ * - `down`: nothing serves although it should
+ * - `stopping`, `stopped`: by `systemctl stop`
+ * - `empty`: no release is recorded yet
+ */
+export type AppState =
+  | 'live' | 'handover' | 'starting' | 'failed-deploy' | 'degraded' | 'idle' | 'down' | 'stopping' | 'stopped' | 'empty'
+
+export type Phase =
+  /** Not ready yet. */
+  | 'starting'
+  /** Ready, but not what is recorded as live: the candidate of a handover, or a leftover. */
+  | 'ready'
+  | 'live'
+  /** Ended by itself; systemd starts it again in a moment. */
+  | 'restarting'
+  | 'draining'
+  | 'failed'
+
+/** The answer of `holdfast status APP --json`; documented in docs/cli.md, and stable. */
+export interface AppStatus {
+  app: string
+  scope: Scope
+  state: AppState
+  /** Whether an instance is ready and has not been told to drain. */
+  serving: boolean
+  live: { generation: number; release: string; processes: number; since: string } | null
+  service: { unit: string; active: string; sub: string; result: string }
+  listeners: { name: string; unit: string; addresses: string[]; active: string; result: string }[]
+  /** Newest generation first. */
+  instances: InstanceStatus[]
+  lastHandover: {
+    at: string; generation: number; release: string; previousRelease: string | null
+    outcome: 'live' | 'failed'; reason: string | null; durationMs: number
+  } | null
+  problems: Problem[]
+}
+
+export interface InstanceStatus {
+  unit: string
+  generation: number
+  process: number
+  release: string | null
+  phase: Phase
+  /** ISO 8601, UTC: when the phase began; of `live`, when it became ready. */
+  since: string | null
+  pid: number | null
+  memoryBytes: number | null
+  /** Automatic restarts. */
+  restarts: number
+  /** What the app said by `STATUS=`. */
+  status: string | null
+  /** Of `restarting` and `failed`: how it ended. */
+  failure: string | null
+}
+
+/** Judges what was observed. Pure. */
+export function statusOf(observation: AppObservation): AppStatus {
+  const { paths, live, lastHandover, service, listeners, instances } = observation
+  const problems = findProblems(observation)
+  const shown = instances.filter((instance) => phaseOf(instance, live?.generation) !== undefined)
+  return {
+    app: paths.app,
+    scope: paths.scope,
+    state: stateOf(observation, problems),
+    serving: instances.some(isServing),
+    live: live === undefined ? null : { generation: live.generation, release: live.release, processes: live.processes, since: live.since },
+    service: { unit: service.unit, active: service.active, sub: service.sub, result: service.result },
+    listeners: listeners.map(({ name, state, addresses }) => ({ name, unit: state.unit, addresses, active: state.active, result: state.result })),
+    instances: shown
+      .map((instance) => instanceStatus(instance, observation))
+      .sort((a, b) => b.generation - a.generation || a.process - b.process),
+    lastHandover: lastHandover === undefined ? null : {
+      at: lastHandover.at,
+      generation: lastHandover.generation,
+      release: lastHandover.release,
+      previousRelease: lastHandover.from ?? null,
+      outcome: lastHandover.outcome,
+      reason: lastHandover.reason ?? null,
+      durationMs: lastHandover.durationMs,
+    },
+    problems,
+  }
+}
+
+/** The exit status of `holdfast status`: 0 live and as recorded; 1 serving, but with a problem; 3 not serving. */
+export function exitStatusOf({ serving, problems }: Pick<AppStatus, 'serving' | 'problems'>): 0 | 1 | 3 {
+  if (!serving) return 3
+  return problems.length > 0 ? 1 : 0
+}
+
+function stateOf(observation: AppObservation, problems: readonly Problem[]): AppState {
+  const { live, service, drain, activate, listeners, instances } = observation
+  const serving = instances.some(isServing)
+  const up = instances.some(isUp)
+  if (drain.active === 'deactivating') return 'stopping'
+  if (isHandingOver(observation)) return 'handover'
+  if (activate?.active === 'activating') return 'starting'
+  if (isStopped(observation)) return instances.some(isDraining) ? 'stopping' : live === undefined ? 'empty' : 'stopped'
+  if (serving) {
+    if (problems.length > 0) return 'degraded'
+    return service.active === 'failed' ? 'failed-deploy' : 'live'
+  }
+  if (live === undefined && !up && service.active !== 'failed') return 'empty'
+  const wakes = listeners.length > 0 && listeners.every(({ state }) => state.active === 'active')
+  const isCalm = service.active === 'active' || service.active === 'inactive'
+  return isCalm && !up && wakes ? 'idle' : 'down'
+}
+
+/** Undefined for an instance that has ended in order. */
+export function phaseOf({ generation, state }: Pick<ObservedInstance, 'generation' | 'state'>, live: number | undefined): Phase | undefined {
+  switch (state.active) {
+    case 'active':
+    case 'reloading':
+      return generation === live ? 'live' : 'ready'
+    case 'activating':
+      return state.sub === 'auto-restart' ? 'restarting' : 'starting'
+    case 'deactivating':
+      return 'draining'
+    case 'failed':
+      return 'failed'
+    default:
+      return undefined
+  }
+}
+
+function instanceStatus(instance: ObservedInstance, { live, releases }: AppObservation): InstanceStatus {
+  const { generation, process, state } = instance
+  const phase = phaseOf(instance, live?.generation) as Phase
+  const ready = phase === 'live' || phase === 'ready'
+  return {
+    unit: state.unit,
+    generation,
+    process,
+    release: generation === live?.generation ? live.release : (releases.get(generation) ?? null),
+    phase,
+    since: (ready ? state.activeSince : instance.changedAt) ?? null,
+    pid: state.mainPid === 0 ? null : state.mainPid,
+    memoryBytes: instance.memory ?? null,
+    restarts: state.restarts,
+    status: state.status === '' ? null : state.status,
+    failure: phase === 'restarting' || phase === 'failed' ? describeEnd(instance) : null,
+  }
+}

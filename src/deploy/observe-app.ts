@@ -1,0 +1,116 @@
+import { readFileSync, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { instanceFolder, listInstanceFolders } from '../release/instance.js'
+import { readHistory } from '../release/history.js'
+import { readManifest } from '../release/manifest.js'
+import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
+import { readState, type HistoryEntry, type Live } from '../release/state.js'
+import type { Systemd, UnitState } from '../systemd/systemd.js'
+import { activateService, appService, drainService, processNumbers } from '../units/names.js'
+import { observeInstances, type RunningInstance } from './observe.js'
+import { notInstalled } from './uninstall.js'
+
+/** All that there is to see of an app: what is recorded, and what systemd runs. */
+export interface AppObservation {
+  paths: AppPaths
+  live: Live | undefined
+  lastHandover: HistoryEntry | undefined
+  service: UnitState
+  drain: UnitState
+  /** Undefined for an app without listeners. */
+  activate: UnitState | undefined
+  listeners: ObservedListener[]
+  instances: ObservedInstance[]
+  /** The generations whose files are there, with the release each was started from. */
+  releases: Map<number, string>
+  /** What the live generation would need to start again, and is not there. */
+  missingFiles: string[]
+}
+
+export interface ObservedListener {
+  name: string
+  state: UnitState
+  /** What systemd listens on, or would: `127.0.0.1:8080`, `[::]:8080` for all addresses, a path. */
+  addresses: string[]
+}
+
+export interface ObservedInstance extends RunningInstance {
+  /** ISO 8601 UTC of the last change between starting, active and stopping. */
+  changedAt: string | undefined
+  /** Bytes: of the whole unit where the kernel accounts for it, else resident in the main process. */
+  memory: number | undefined
+}
+
+/**
+ * Looks at an app; needs no privileges. What is installed is taken from the manifest, so that a
+ * configuration that does not parse hides nothing.
+ * @throws HoldfastError `not-installed` or `state-corrupt`
+ */
+export async function observeApp(places: Places, app: string, systemd: Systemd): Promise<AppObservation> {
+  const paths = pathsOf(places, app)
+  const manifest = readManifest(paths)
+  if (manifest === undefined) throw notInstalled(places, app)
+  // The record first: a handover that ends in between shows as one that is under way, not as a contradiction.
+  const { live } = readState(paths)
+  const sockets = manifest.units.map(({ name }) => name).filter((name) => name.endsWith('.socket'))
+  const [states, listens, instances] = await Promise.all([
+    systemd.show([appService(app), drainService(app), activateService(app), ...sockets]),
+    systemd.properties(sockets, ['Listen']),
+    observeInstances(systemd, app),
+  ])
+  const changes = await systemd.properties(instances.map(({ state }) => state.unit), ['StateChangeTimestamp'])
+  const [service, drain, activate, ...socketStates] = states as [UnitState, UnitState, UnitState, ...UnitState[]]
+  return {
+    paths,
+    live,
+    lastHandover: readHistory(paths).at(-1),
+    service,
+    drain,
+    activate: activate.load === 'not-found' ? undefined : activate,
+    listeners: socketStates.map((state, i) => ({
+      name: state.unit.slice(`${app}-`.length, -'.socket'.length),
+      state,
+      // "127.0.0.1:8080 (Stream)", a line for each.
+      addresses: (listens[i]?.Listen ?? '').split('\n').filter(Boolean).map((line) => line.replace(/ \(\w+\)$/, '')),
+    })),
+    instances: instances.map((instance, i) => ({
+      ...instance,
+      changedAt: parseTimestamp(changes[i]?.StateChangeTimestamp ?? ''),
+      memory: instance.state.memory ?? residentMemory(instance.state.mainPid),
+    })),
+    releases: new Map(listInstanceFolders(paths).map(({ generation, target }) => [generation, basename(target)])),
+    missingFiles: live === undefined ? [] : findMissing(paths, live),
+  }
+}
+
+function findMissing(paths: AppPaths, { generation, processes }: Live): string[] {
+  return processNumbers(processes)
+    .map((process) => instanceFolder(paths, generation, process))
+    .flatMap((folder) => [join(folder, 'command'), join(folder, 'release')])
+    .filter(isGone)
+}
+
+/** Whether nothing is there, for certain: in a home folder, not everybody may look. */
+export function isGone(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) === undefined
+  } catch {
+    return false
+  }
+}
+
+/** The form of `systemctl show --timestamp=unix`. */
+function parseTimestamp(text: string): string | undefined {
+  return /^@\d+$/.test(text) ? new Date(Number(text.slice(1)) * 1000).toISOString() : undefined
+}
+
+/** `VmRSS` of proc(5), for kernels whose memory controller is not at work. */
+function residentMemory(pid: number): number | undefined {
+  if (pid === 0) return undefined
+  try {
+    const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,153 @@
+/** A handover that is cut off at any point, and what the next one makes of it. */
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { expect, it } from 'vitest'
+import { ask, makeShop, recorded, visit, type Shop } from './apps.js'
+import { activeState, expectSuccess, holdfast, journal, mustRun, run, show, systemctl, units, waitFor } from './harness.js'
+
+const slowStart = { before: 'await new Promise((resolve) => setTimeout(resolve, 1200))' }
+
+const isState = async (unit: string, state: string): Promise<boolean> => (await activeState(unit)) === state
+const alive = (shop: Shop): Promise<string[]> => units(`${shop.name}@*`, 'active', 'activating')
+const onlyGeneration = (shop: Shop, generation: number): Promise<boolean> =>
+  waitFor(`generation ${generation} alone is up`, async () => {
+    const names = await units(`${shop.name}@*`)
+    return names.length === 1 && names[0] === `${shop.name}@${generation}.1.service`
+  }, { timeoutMs: 30_000 })
+
+async function installed(prefix: string): Promise<Shop> {
+  const shop = await makeShop(prefix, { config: '[start]\nsettle = "1s"' })
+  expectSuccess(await holdfast('install', shop.config))
+  return shop
+}
+
+it('lets a second restart in the middle win, and cleans up after the first', async () => {
+  const shop = await installed('second')
+  const traffic = visit(shop)
+  await shop.release('2', slowStart)
+  const first = systemctl('restart', shop.name)
+  await waitFor('generation 2 is starting', () => isState(`${shop.name}@2.1.service`, 'activating'))
+  await shop.release('3')
+  expectSuccess(await systemctl('restart', shop.name))
+  expectSuccess(await first)
+  await traffic.until((ledger) => ledger.byRelease()['3'] !== undefined)
+  expect((await traffic.stop()).failures).toEqual([])
+  expect((await ask(shop)).release).toBe('3')
+  await onlyGeneration(shop, 3)
+  expect(await journal(shop.name)).toContain('A handover that did not end has left instances: Generation 2 is told to drain.')
+})
+
+it.each(['activating', 'active'] as const)('runs again by itself when it is killed while the new generation is %s', async (state) => {
+  const shop = await installed('killed')
+  const traffic = visit(shop)
+  await shop.release('2', slowStart)
+  const restart = systemctl('restart', shop.name)
+  await waitFor(`generation 2 is ${state}`, () => isState(`${shop.name}@2.1.service`, state))
+  await systemctl('kill', '--signal=SIGKILL', shop.service)
+  await restart
+  await waitFor('the handover has run again', async () => (await recorded(shop)).live?.generation === 3, { timeoutMs: 30_000 })
+  await onlyGeneration(shop, 3)
+  await waitFor('the app is active', () => isState(shop.service, 'active'))
+  expect((await ask(shop)).release).toBe('2')
+  expect((await traffic.stop()).failures).toEqual([])
+})
+
+it('converges after kills at any time', { timeout: 180_000 }, async () => {
+  const shop = await installed('anytime')
+  const traffic = visit(shop)
+  for (let n = 2; n <= 9; n += 1) {
+    await shop.release(String(n))
+    const restart = systemctl('restart', shop.name)
+    const killAt = Date.now() + Math.random() * 2_200
+    await waitFor('the time to kill', () => Date.now() >= killAt, { everyMs: 5 })
+    await systemctl('kill', '--signal=SIGKILL', shop.service)
+    await restart
+  }
+  await shop.release('last')
+  expectSuccess(await systemctl('restart', shop.name))
+  const { live } = await recorded(shop)
+  await onlyGeneration(shop, live?.generation ?? 0)
+  const ledger = await traffic.stop()
+  expect(ledger.failures).toEqual([])
+  expect((await ask(shop)).release).toBe('last')
+})
+
+it.each(['daemon-reexec', 'daemon-reload'])('is not disturbed by a %s in the middle', async (verb) => {
+  const shop = await installed('reexec')
+  const traffic = visit(shop)
+  await shop.release('2', slowStart)
+  const restart = systemctl('restart', shop.name)
+  await waitFor('generation 2 is starting', () => isState(`${shop.name}@2.1.service`, 'activating'))
+  await systemctl(verb)
+  await restart // its client may have lost the connection: the state counts
+  await waitFor('generation 2 is live', async () => (await recorded(shop)).live?.generation === 2)
+  await traffic.until((ledger) => ledger.byRelease()['2'] !== undefined)
+  expect((await traffic.stop()).failures).toEqual([])
+  await waitFor('the app is active', () => isState(shop.service, 'active'))
+  await onlyGeneration(shop, 2)
+})
+
+it('stops everything when it is stopped in the middle, and starts what was good', async () => {
+  const shop = await installed('stopmid')
+  await shop.release('2', slowStart)
+  const restart = systemctl('restart', shop.name)
+  await waitFor('generation 2 is starting', () => isState(`${shop.name}@2.1.service`, 'activating'))
+  expectSuccess(await systemctl('stop', shop.service, `${shop.name}-drain.service`))
+  expect((await restart).status).not.toBe(0)
+  expect(await units(`${shop.name}@*`, 'active', 'activating', 'deactivating')).toEqual([])
+  await expect(ask(shop)).rejects.toThrow()
+  expectSuccess(await systemctl('start', shop.name))
+  expect((await ask(shop)).release).toBe('1')
+})
+
+it('says what is wrong with a state file that cannot be read, and goes on without it', async () => {
+  const shop = await installed('corrupt')
+  const file = `/var/lib/holdfast/${shop.name}/state.json`
+  await writeFile(file, '{"version":1,"gener')
+  await shop.release('2')
+  expect((await systemctl('restart', shop.name)).status).not.toBe(0)
+  expect((await ask(shop)).release).toBe('1')
+  expect(await journal(shop.name)).toContain(`${file} cannot be read: it is not JSON`)
+
+  await rename(file, `${file}.bad`)
+  expectSuccess(await systemctl('restart', shop.name))
+  expect(await recorded(shop)).toMatchObject({ live: { generation: 2 } })
+  await onlyGeneration(shop, 2)
+})
+
+it('undoes a candidate that a killed handover left beside the live one, when the next release fails', async () => {
+  const shop = await installed('leftover')
+  await shop.release('2')
+  const restart = systemctl('restart', shop.name)
+  await waitFor('generation 2 is ready', () => isState(`${shop.name}@2.1.service`, 'active'))
+  await shop.release('3', { before: "throw new Error('broken')" })
+  expect((await systemctl('restart', shop.name)).status).toBe(1)
+  await restart
+  await onlyGeneration(shop, 1)
+  expect(await recorded(shop)).toMatchObject({ live: { generation: 1 } })
+  expect((await alive(shop)).length).toBe(1)
+  expect((await show(shop.service, 'Result')).Result).toBe('exit-code')
+  expect((await run('ss', ['-Hltn', `sport = :${shop.port}`])).stdout).toContain('LISTEN')
+})
+
+it('leaves everything as it was on a full disk, and goes on once there is room', async () => {
+  const shop = await makeShop('full', { config: '[start]\nsettle = "300ms"' })
+  const state = `/var/lib/holdfast/${shop.name}`
+  await mkdir(state, { recursive: true })
+  await mustRun('mount', ['-t', 'tmpfs', '-o', 'size=1M,mode=755', 'tmpfs', state])
+  try {
+    expectSuccess(await holdfast('install', shop.config))
+    await run('dd', ['if=/dev/zero', `of=${state}/ballast`, 'bs=64k'])
+    await shop.release('2')
+    expect((await systemctl('restart', shop.name)).status).toBe(1)
+    expect(await ask(shop)).toMatchObject({ release: '1', generation: '1' })
+    expect(await journal(shop.name)).toMatch(/No handover: .*(the disk is full|no space left)/)
+    expect(await recorded(shop)).toMatchObject({ live: { generation: 1 } })
+    await rm(`${state}/ballast`)
+    expectSuccess(await systemctl('restart', shop.name))
+    expect((await ask(shop)).release).toBe('2')
+    expectSuccess(await systemctl('stop', shop.service, `${shop.name}-drain.service`))
+    await holdfast('uninstall', shop.name) // all but the mount point
+  } finally {
+    await mustRun('umount', ['--lazy', state])
+  }
+})

@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest'
+import { listText, statusText } from '../../../src/cli/status-text.js'
+import { exitStatusOf, statusOf } from '../../../src/deploy/app-status.js'
+import type { AppObservation } from '../../../src/deploy/observe-app.js'
+import { instance, listener, observed, unit } from './observed.js'
+
+const now = Date.parse('2026-01-01T02:05:00Z')
+const noLive: Partial<AppObservation> = { live: undefined, lastHandover: undefined, instances: [], releases: new Map() }
+const failed = { active: 'failed', sub: 'failed', result: 'exit-code' }
+const inactive = { active: 'inactive', sub: 'dead' }
+
+describe('the state of an app', () => {
+  const cases: [string, Partial<AppObservation>, string, 0 | 1 | 3][] = [
+    ['as recorded', {}, 'live', 0],
+    ['with an older generation that drains', { instances: [instance(2), instance(1, { active: 'deactivating', sub: 'stop-sigterm' })] }, 'live', 0],
+    ['a worker without listeners', { listeners: [], activate: undefined }, 'live', 0],
+    ['a handover', { service: unit('shop.service', { active: 'activating', sub: 'start' }), instances: [instance(2), instance(3, { active: 'activating', sub: 'start' })] }, 'handover', 0],
+    ['a reload whose candidate settles', { service: unit('shop.service', { active: 'reloading', sub: 'reload' }), instances: [instance(2), instance(3)] }, 'handover', 0],
+    ['the first handover', { ...noLive, service: unit('shop.service', { active: 'activating', sub: 'start' }), instances: [instance(1, { active: 'activating', sub: 'start' })] }, 'handover', 3],
+    ['a failed deploy', { service: unit('shop.service', failed) }, 'failed-deploy', 0],
+    ['a failed deploy, and nothing up', { service: unit('shop.service', failed), instances: [] }, 'down', 3],
+    ['systemd waiting to try again', { service: unit('shop.service', { active: 'activating', sub: 'auto-restart' }), instances: [] }, 'down', 3],
+    ['the live instance stopped by hand', { instances: [instance(2, inactive)] }, 'idle', 3],
+    ['the live instance gone from memory', { instances: [] }, 'idle', 3],
+    ['a worker stopped by hand', { instances: [], listeners: [], activate: undefined }, 'down', 3],
+    ['an activation', { instances: [], activate: unit('shop-activate.service', { active: 'activating', sub: 'start' }) }, 'starting', 3],
+    ['one of two processes gone', { live: { generation: 2, release: 'r2', processes: 2, since: '2026-01-01T00:00:00.000Z' } }, 'degraded', 1],
+    ['a leftover of a handover', { instances: [instance(2), instance(3)] }, 'degraded', 1],
+    ['only a leftover', { instances: [instance(3)] }, 'degraded', 1],
+    ['a socket that failed', { listeners: [listener({ active: 'failed', result: 'resources' })] }, 'degraded', 1],
+    ['the drain unit stopped by hand', { drain: unit('shop-drain.service', inactive), instances: [], listeners: [listener(inactive)] }, 'down', 3],
+    ['the drain unit never started', { drain: unit('shop-drain.service', inactive) }, 'degraded', 1],
+    ['the release deleted', { missingFiles: ['/x/release'] }, 'degraded', 1],
+    ['a stop under way', { service: unit('shop.service', inactive), drain: unit('shop-drain.service', { active: 'deactivating', sub: 'stop' }), instances: [instance(2, { active: 'deactivating' })] }, 'stopping', 3],
+    ['stopped', { service: unit('shop.service', inactive), drain: unit('shop-drain.service', inactive), listeners: [listener(inactive)], instances: [] }, 'stopped', 3],
+    ['stopped after a failed deploy', { service: unit('shop.service', failed), drain: unit('shop-drain.service', inactive), listeners: [listener(inactive)], instances: [] }, 'stopped', 3],
+    ['nothing recorded', noLive, 'empty', 3],
+    ['nothing recorded, and the first deploy failed', { ...noLive, service: unit('shop.service', failed) }, 'down', 3],
+  ]
+  it.each(cases)('%s', (_, change, state, exit) => {
+    const status = statusOf(observed(change))
+    expect(status.state).toBe(state)
+    expect(exitStatusOf(status)).toBe(exit)
+  })
+})
+
+describe('a problem names the units and a command', () => {
+  const problemsOf = (change: Partial<AppObservation>) => statusOf(observed(change)).problems
+  it('for the recorded generation that does not run', () => {
+    expect(problemsOf({ instances: [] })).toEqual([
+      { what: 'generation 2 is recorded as live, but shop@2.1.service is inactive', mend: 'systemctl start shop@2.1.service' },
+    ])
+  })
+  it('and stops a leftover only while the live one serves', () => {
+    expect(problemsOf({ instances: [instance(2), instance(3)] })[0]?.mend).toBe('systemctl stop shop@3.1.service')
+    expect(problemsOf({ instances: [instance(3)] }).map(({ mend }) => mend)).toEqual(['systemctl start shop@2.1.service', 'systemctl restart shop'])
+  })
+  it('for a socket, by whether the address is still held', () => {
+    const listeners = [listener({ active: 'failed', result: 'resources' })]
+    expect(problemsOf({ listeners })[0]).toEqual({
+      what: 'shop-http.socket is failed (resources): only what runs now still answers on 127.0.0.1:8080, and no later generation can',
+      mend: 'systemctl stop shop.service shop-drain.service; systemctl start shop.service   # closes 127.0.0.1:8080 for a drain and a start',
+    })
+    expect(problemsOf({ listeners, instances: [] })[1]?.mend).toBe('systemctl start shop-http.socket')
+  })
+  it('for an instance that keeps crashing', () => {
+    const instances = [instance(2, { active: 'activating', sub: 'auto-restart', restarts: 4, exit: { how: 'exited', status: 3 }, result: 'exit-code' })]
+    expect(problemsOf({ instances })).toEqual([
+      { what: 'shop@2.1.service keeps ending: its last run exited with status 3; restarted 4 times', mend: 'journalctl -u shop@2.1.service -n 50' },
+    ])
+  })
+  it('in a user’s own manager too', () => {
+    const base = observed({ instances: [] })
+    expect(statusOf({ ...base, paths: { ...base.paths, scope: 'user' } }).problems[0]?.mend).toBe('systemctl --user start shop@2.1.service')
+  })
+})
+
+describe('the text', () => {
+  it('shows what serves, what drains and what they say', () => {
+    const instances = [
+      instance(1, { active: 'deactivating', sub: 'stop-sigterm', status: 'draining: 2 requests' }),
+      instance(2, { status: 'serving\u001b[2J all', restarts: 1 }),
+    ]
+    expect(statusText(statusOf(observed({ instances, releases: new Map([[1, 'r1'], [2, 'r2']]) })), now).split('\n').slice(0, 8)).toEqual([
+      'shop: live',
+      expect.stringMatching(/^ {2}live {6}generation 2, release r2, since 2026-01-01 .* \(2 h 5 min ago\)$/),
+      '  service   shop.service is active',
+      '  listener  http  127.0.0.1:8080  listening (shop-http.socket)',
+      '  handover  2 h 5 min ago: live after 1.2 s',
+      '',
+      '  2.1  live      2 h 5 min  pid 102  50.0M  restarted once; "serving [2J all"',
+      '  1.1  draining  2 h 4 min  pid 101  50.0M  "draining: 2 requests"',
+    ])
+  })
+  it('tells why the last handover failed, and the mend of each problem', () => {
+    const text = statusText(
+      statusOf(observed({
+        service: unit('shop.service', failed),
+        lastHandover: { at: '2026-01-01T02:04:00.000Z', generation: 3, release: 'r3', outcome: 'failed', reason: 'shop@3.1.service exited with status 1 before it was ready', durationMs: 300 },
+        instances: [instance(2), instance(9)],
+      })),
+      now,
+    )
+    expect(text).toContain('shop: serving, but not as recorded\n')
+    expect(text).toContain('  handover  1 min ago: generation 3, release r3, failed after 0.3 s: shop@3.1.service exited with status 1 before it was ready\n')
+    expect(text).toContain('  Problem: shop@9.1.service runs beside generation 2')
+    expect(text).toContain('\n  Try: systemctl stop shop@9.1.service')
+  })
+  it('has a line for each app', () => {
+    expect(listText([statusOf(observed()), statusOf(observed({ ...noLive }))], now)).toBe(
+      'shop  live   generation 2  r2  2 h 5 min ago  127.0.0.1:8080\nshop  empty  -             -   -              127.0.0.1:8080',
+    )
+  })
+})

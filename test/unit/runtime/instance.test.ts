@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest'
+import { defaultDrainTimeoutMs, readDrainTimeoutMs, readInstance, readRole } from '../../../src/runtime/instance.js'
+import { sanitizeStatus } from '../../../src/runtime/notify.js'
+import { decodeTcpAddress } from '../../../src/runtime/socket-table.js'
+import { watchdogIntervalMs } from '../../../src/runtime/watchdog.js'
+
+const ours = { HOLDFAST_APP: 'shop', HOLDFAST_INSTANCE: '42.1', HOLDFAST_GENERATION: '42', HOLDFAST_RELEASE: 'r' }
+
+test.each([
+  ['nothing', {}, true, 'outside'],
+  ['HOLDFAST_ alone', ours, true, 'main'],
+  ['our sockets', { ...ours, LISTEN_FDS: '1', LISTEN_PID: '5' }, true, 'main'],
+  ['any unit with Type=notify', { NOTIFY_SOCKET: '/run/x' }, true, 'main'],
+  ['any unit with a socket', { LISTEN_FDS: '1', LISTEN_PID: '5' }, true, 'main'],
+  ['sockets of another process, ours', { ...ours, LISTEN_FDS: '1', LISTEN_PID: '6' }, true, 'lost'],
+  ['sockets of another process, not ours', { LISTEN_FDS: '1', LISTEN_PID: '6' }, true, 'helper'],
+  ['a worker thread', ours, false, 'helper'],
+  ['a cluster worker', { ...ours, NODE_UNIQUE_ID: '1' }, true, 'helper'],
+  ['a child of the instance', { ...ours, HOLDFAST_PID: '6' }, true, 'helper'],
+  ['the instance itself, asked again', { ...ours, HOLDFAST_PID: '5' }, true, 'main'],
+])('role: %s', (_, env, mainThread, role) => expect(readRole(env, 5, mainThread)).toBe(role))
+
+test('identity', () => {
+  expect(readInstance(ours)).toEqual({ app: 'shop', name: '42.1', generation: 42, release: 'r' })
+  expect(readInstance({ HOLDFAST_APP: 'shop' })).toBeUndefined()
+})
+
+test.each([['900', 900], ['0', 0], ['', defaultDrainTimeoutMs], ['-1', defaultDrainTimeoutMs], ['x', defaultDrainTimeoutMs], [undefined, defaultDrainTimeoutMs]])(
+  'drain timeout %s', (text, ms) => expect(readDrainTimeoutMs({ HOLDFAST_DRAIN_TIMEOUT_MS: text })).toBe(ms),
+)
+
+test.each([
+  ['plain', 'plain'],
+  ['a\nREADY=1', 'a READY=1'],
+  ['a\r\n\u0000b\u2028c', 'a b c'],
+  ['  padded\t', 'padded'],
+  ['%n stays', '%n stays'],
+  [42, '42'],
+])('status %j', (text, line) => expect(sanitizeStatus(text)).toBe(line))
+
+test('a long status is cut', () => expect(sanitizeStatus('x'.repeat(2000))).toBe(`${'x'.repeat(999)}…`))
+
+test.each([
+  [{ WATCHDOG_USEC: '3000000' }, 1500],
+  [{ WATCHDOG_USEC: '3000000', WATCHDOG_PID: '5' }, 1500],
+  [{ WATCHDOG_USEC: '3000000', WATCHDOG_PID: '6' }, undefined],
+  [{ WATCHDOG_USEC: '0' }, undefined],
+  [{ WATCHDOG_USEC: 'x' }, undefined],
+  [{}, undefined],
+])('watchdog %j', (env, ms) => expect(watchdogIntervalMs(env, 5)).toBe(ms))
+
+test.each([
+  ['0100007F:1F90', '127.0.0.1:8080'],
+  ['00000000:0050', '0.0.0.0:80'],
+  ['00000000000000000000000001000000:01BB', '[::1]:443'],
+  ['00000000000000000000000000000000:01BB', '[::]:443'],
+])('kernel address %s', (text, address) => expect(decodeTcpAddress(text)).toBe(address))
