@@ -119,11 +119,15 @@ function inUse(where: string, { pid, command, unit }: SocketOwner): Error {
 
 /** An instance holds it through the handover, and two sockets cannot be bound to it. */
 function heldByItself(app: string, { name, address }: Listener, manifest: Manifest | undefined): Error {
-  const holder = manifest?.units.map((unit) => unit.name).find((unit) => unit.endsWith('.socket') && unit !== socketUnit(app, name) && bindsTo(manifest, unit, address))
-  const how = holder === undefined ? 'in another form' : `as ${holder}`
+  const own = socketUnit(app, name)
+  const holder = manifest?.units.map((unit) => unit.name).find((unit) => unit.endsWith('.socket') && bindsTo(manifest, unit, address))
+  const how =
+    holder === undefined ? `though no socket unit of it holds that any more (an install was cut off, or a socket stopped)`
+    : holder !== own ? `as ${holder}`
+    : `in another form, or though ${own} was stopped`
   return unfit(
     `listen.${name}: ${formatAddress(address)} is served by ${app} itself, ${how}: that cannot be changed without closing the address for a moment`,
-    `keep it as it was; or choose a time, run systemctl stop ${appService(app)} ${drainService(app)}, and install again`,
+    `keep what was installed last; or choose a time, run systemctl stop ${appService(app)} ${drainService(app)}, and install again`,
   )
 }
 
