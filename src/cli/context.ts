@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { loadConfig } from '../config/load.js'
-import type { InstalledApp } from '../deploy/app.js'
+import type { InstalledApp, InstalledUnits } from '../deploy/app.js'
 import { storyOf } from '../deploy/story.js'
 import { notInstalled } from '../deploy/uninstall.js'
 import { readManifest } from '../release/manifest.js'
@@ -21,13 +21,19 @@ export const cliPath = (): string => realpathSync(fileURLToPath(new URL('main.js
 
 /** @throws HoldfastError `not-installed`, `config-invalid` or `state-corrupt` */
 export function openApp(app: string, options: GlobalOptions): InstalledApp {
+  const { node, ...units } = openUnits(app, options)
+  return { ...units, node, config: loadConfig(units.paths.config, { installed: true }) }
+}
+
+/** @throws HoldfastError `not-installed` or `state-corrupt` */
+export function openUnits(app: string, options: GlobalOptions): InstalledUnits & { node: string } {
   const places = placesFor(options)
   const paths = pathsOf(places, app)
   const manifest = readManifest(paths)
   if (manifest === undefined) throw notInstalled(places, app)
   return {
     paths,
-    config: loadConfig(paths.config, { installed: true }),
+    units: manifest.units.map(({ name }) => name),
     systemd: new Systemctl(places.scope),
     story: storyOf(app, writeJournal),
     node: manifest.node,

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { reviveLive } from '../deploy/activate.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { handOver } from '../deploy/handover.js'
 import { isServing, observeInstances } from '../deploy/observe.js'
@@ -38,7 +39,9 @@ async function tryHandover(app: InstalledApp, from: Source): Promise<number> {
   } catch (thrown) {
     const error = explainSystemError(thrown)
     if (!(error instanceof HoldfastError)) throw error
-    const status = await statusOfFailure(app)
+    let status = await statusOfFailure(app)
+    // A full disk at a boot: what is recorded has its files, and needs nothing written.
+    if (status === nothingServes && (await reviveLive(app))) status = 1
     const hint = error.hint === undefined ? '' : `\nTry: ${error.hint}`
     app.story.tell('deploy-failed', `No handover: ${error.message}${hint}`)
     return status
@@ -48,5 +51,9 @@ async function tryHandover(app: InstalledApp, from: Source): Promise<number> {
 /** With nothing up although a release is recorded as good, systemd is to try again. */
 async function statusOfFailure({ paths, systemd }: InstalledApp): Promise<number> {
   if ((await observeInstances(systemd, paths.app)).some(isServing)) return 1
-  return readState(paths).live === undefined ? 1 : nothingServes
+  try {
+    return readState(paths).live === undefined ? 1 : nothingServes
+  } catch {
+    return 1 // the failure that is being told already
+  }
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { formatAddress } from '../config/address.js'
 import { installedText } from '../config/installed.js'
 import { loadConfig } from '../config/load.js'
@@ -26,7 +26,7 @@ export async function installCommand(file: string, options: GlobalOptions & { dr
   const { directory } = config
   const programs = checkPrograms(process.execPath, cliPath(), { scope: places.scope, ...(directory === undefined ? {} : { directory }) })
   await checkMachine(config, places, systemd, programs.node)
-  const plan = planInstall(paths, config, installedText(readFileSync(file, 'utf8'), resolve(file)), programs)
+  const plan = planInstall(paths, config, { text: installedText(readFileSync(file, 'utf8'), resolve(file)), mode: statSync(file).mode }, programs)
   const installed = readManifest(paths)
   checkUnedited(installed, paths, plan.manifest.units)
   await checkNames(plan.manifest.units, installed, { paths, places, systemd })
@@ -36,9 +36,19 @@ export async function installCommand(file: string, options: GlobalOptions & { dr
     return
   }
   if (!config.snapshot) print(`note: snapshot = false runs ${directory} in place: a crash or a reboot runs what lies there then, and there is no way back.`)
+  const hidden = config.snapshot && directory !== undefined && config.user === undefined && places.scope === 'system' ? findPrivate(directory) : undefined
+  if (hidden !== undefined) {
+    print(`note: ${hidden} is private, but every user of this machine may read its copies in ${paths.releases}. user = "…" keeps them to that account.`)
+  }
   for (const change of plan.changes) print(`${kindOf(change)}  ${paths.units}/${change.name}`)
   await install(plan, systemd)
   report(plan)
+}
+
+/** The first folder on the way to a path that not everybody may enter. */
+function findPrivate(path: string): string | undefined {
+  const above = dirname(path)
+  return (above === path ? undefined : findPrivate(above)) ?? ((statSync(path).mode & 0o001) === 0 ? path : undefined)
 }
 
 function report({ paths, config }: InstallPlan): void {

@@ -142,9 +142,9 @@ program
   .command('drain', { hidden: true })
   .argument('<app>')
   .action(async (app: string) => {
-    const { openApp } = await import('./context.js')
+    const { openUnits } = await import('./context.js')
     const { drainApp } = await import('../deploy/drain.js')
-    await drainApp(openApp(app, globals()))
+    await drainApp(openUnits(app, globals()))
   })
 program
   .command('activate', { hidden: true })

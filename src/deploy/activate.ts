@@ -35,9 +35,17 @@ export async function activateApp(app: InstalledApp): Promise<void> {
   } else {
     story.tell('activation', `A connection came and nothing ran: starting generation ${live.generation} again.`, live)
     if (!hasFiles(paths, live.generation)) await prepareInstances(app, chooseRecorded(app, live.release), live.generation)
-    await systemd.run('start', processNumbers(live.processes).map((n) => instanceUnit(paths.app, live.generation, n)))
+    await reviveLive(app)
   }
   if ((await observeInstances(systemd, paths.app)).some(isServing)) rmSync(backOffFile(paths), { force: true })
+}
+
+/** Starts the live generation from the files that it has. @returns whether it serves */
+export async function reviveLive({ paths, systemd }: InstalledApp): Promise<boolean> {
+  const { live } = readState(paths)
+  if (live === undefined || !hasFiles(paths, live.generation)) return false
+  await systemd.run('start', processNumbers(live.processes).map((n) => instanceUnit(paths.app, live.generation, n)))
+  return (await observeInstances(systemd, paths.app)).some(isServing)
 }
 
 const serviceState = async ({ systemd, paths }: InstalledApp): Promise<string | undefined> =>

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, lstatSync, readFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync, readFileSync, realpathSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { dirname } from 'node:path'
 import { addressesClash, formatAddress, parseAddress } from '../config/address.js'
@@ -8,6 +8,7 @@ import { installedApps, type Manifest } from '../release/manifest.js'
 import { pathsOf, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { appService, drainService, parseInstance, socketUnit } from '../units/names.js'
+import { findForeign } from './foreign.js'
 import { findHolders, isInUse, type HeldAddress, type SocketOwner } from './port-owner.js'
 import { unfit } from './refusal.js'
 
@@ -81,6 +82,10 @@ function checkFolder(name: string, path: string, { scope, run }: Places): void {
   const there = existsSync(folder)
   if (!there && !path.startsWith(made)) {
     throw unfit(`listen.${name}: ${path} lies in a folder that does not exist`, `mkdir -p ${folder}, or choose a path below ${made}, where systemd makes it`)
+  }
+  const foreign = there && scope === 'system' ? findForeign(realpathSync(folder)) : undefined
+  if (foreign !== undefined) {
+    throw unfit(`listen.${name}: ${path} lies where ${foreign}: whoever that is could put anything in the place of root's socket`, `choose a path below ${made}, where systemd makes the folder`)
   }
   if (there && scope === 'user') {
     try {

@@ -62,7 +62,7 @@ async function failureOf(
   { wasQueued, ready, trial }: { wasQueued: boolean; ready: boolean; trial: Trial },
 ): Promise<string | undefined> {
   const context = { ready, timeoutMs: trial.unitTimeoutMs }
-  if (state.restarts > 0 || state.sub === 'auto-restart' || state.active === 'failed' || state.active === 'deactivating') {
+  if (state.restarts > 0 || state.sub.startsWith('auto-restart') || state.active === 'failed' || state.active === 'deactivating') {
     return describeFailure(state, context)
   }
   if (state.active !== 'inactive') return undefined

@@ -2,7 +2,7 @@ import type { Config } from '../config/model.js'
 import { loadReleaseConfig } from '../config/release.js'
 import { HoldfastError } from '../errors.js'
 import type { State } from '../release/state.js'
-import { readRelease, releaseFolder, takeFolder, type Release } from '../release/store.js'
+import { listReleases, readRelease, releaseFolder, takeFolder, type Release } from '../release/store.js'
 import { runProgram } from '../systemd/systemctl.js'
 import type { InstalledApp } from './app.js'
 import type { Source } from './request.js'
@@ -28,7 +28,9 @@ export async function chooseRelease(app: InstalledApp, state: State, from: Sourc
     return withConfig(app, taken.release, taken.reused)
   }
   // During a handover `wanted` is ahead of what is live; after a crash in its middle, the live one counts.
-  return state.live === undefined ? undefined : chooseRecorded(app, state.live.release)
+  // Without a state, the marks on the releases themselves still tell.
+  const id = state.live?.release ?? listReleases(app.paths).findLast((release) => release.outcome === 'good')?.id
+  return id === undefined ? undefined : chooseRecorded(app, id)
 }
 
 /** A release that is on disk, as it was recorded. @throws HoldfastError `release-failed` */

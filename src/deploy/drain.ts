@@ -1,13 +1,15 @@
-import { activateService, appService, drainService, socketUnit } from '../units/names.js'
-import type { InstalledApp } from './app.js'
-import { isDraining, isUp, observeInstances } from './observe.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import { activateService, appService, drainService } from '../units/names.js'
+import type { InstalledUnits } from './app.js'
+import { hasEnded, isUp, observeInstances } from './observe.js'
 import { clearFolderRequest, requestFolder } from './request.js'
 
 /**
  * The `ExecStop=` of the drain unit. On a restart of the app nothing stops; on a stop the listeners
- * close and every instance drains. Ends when all have, or as soon as the app is started again.
+ * close and every instance drains. Ends when all have, or as soon as the app is started again. Needs no
+ * configuration, so that a faulty one never keeps an app from stopping.
  */
-export async function drainApp({ config, paths, systemd, story }: InstalledApp): Promise<void> {
+export async function drainApp({ units, paths, systemd, story }: InstalledUnits): Promise<void> {
   const { app } = paths
   const own = drainService(app)
   if ((await systemd.job(own)) === 'restart') {
@@ -19,16 +21,16 @@ export async function drainApp({ config, paths, systemd, story }: InstalledApp):
 
   clearFolderRequest(paths)
   story.tell('app-stopping', `Stopping ${app}: its listeners close and every generation drains.`)
-  // Sockets first, and waited for: no connection may start the app again.
-  await systemd.run('stop', config.listen.map((listener) => socketUnit(app, listener.name)))
-  await systemd.queueStop(config.listen.length === 0 ? [] : [activateService(app)])
+  // Waited for: no connection may start the app again.
+  const sockets = units.filter((name) => name.endsWith('.socket'))
+  if (sockets.length > 0) await systemd.run('stop', [...sockets, activateService(app)])
   const begin = performance.now()
   for (;;) {
-    const left = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
+    const left = (await observeInstances(systemd, app)).filter((instance) => !hasEnded(instance))
     if (left.length === 0) break
     await systemd.queueStop(left.filter(isUp).map((instance) => instance.state.unit))
     if ((await systemd.job(own)) !== 'stop') return // a start waits for us
-    await new Promise((resolve) => setTimeout(resolve, 250))
+    await delay(250)
   }
   story.tell('app-stopped', `${app} is stopped: every generation has ended.`, { durationMs: performance.now() - begin })
 }

@@ -1,3 +1,4 @@
+import { listInstanceFolders } from '../release/instance.js'
 import { readState, writeState, type State } from '../release/state.js'
 import { instanceUnit, processNumbers } from '../units/names.js'
 import type { InstalledApp } from './app.js'
@@ -9,8 +10,8 @@ import { isServing, observeInstances } from './observe.js'
 import { planHandover, type Handover } from './plan.js'
 import { keepRecord } from './record.js'
 import type { Source } from './request.js'
-import { discard, retire } from './retire.js'
-import { tellFailed, tellLeftovers, tellLive, tellNothingToRun, tellReady, tellStart } from './telling.js'
+import { discard, retireAllBut } from './retire.js'
+import { tellFailed, tellLeftovers, tellLive, tellNothingToRun, tellReady, tellStart, tellStillUp } from './telling.js'
 
 export type Outcome =
   | { kind: 'live'; generation: number; release: string }
@@ -27,7 +28,7 @@ export type Outcome =
 export async function handOver(app: InstalledApp, from: Source): Promise<Outcome> {
   const { paths, systemd } = app
   const begin = performance.now()
-  const recorded = readState(paths)
+  const recorded = readNumberedState(app)
   const choice = await chooseRelease(app, recorded, from)
   if (choice === undefined) {
     tellNothingToRun(app)
@@ -38,7 +39,7 @@ export async function handOver(app: InstalledApp, from: Source): Promise<Outcome
   const plan = planHandover({ state: recorded, instances: await observeInstances(systemd, paths.app) })
   if (plan.undo.length > 0) {
     tellLeftovers(app, plan)
-    await retire(app, plan.undo)
+    for (const generation of new Set(plan.undo.map((instance) => instance.generation))) await discard(app, generation)
   }
 
   const state: State = { ...recorded, generation: plan.generation, wanted: choice.release.id }
@@ -47,6 +48,12 @@ export async function handOver(app: InstalledApp, from: Source): Promise<Outcome
   writeState(paths, state)
   const verdict = await startAndWatch(handover)
   return verdict.kind === 'settled' ? await goLive(handover) : await giveUp(handover, verdict)
+}
+
+/** A number is never given out twice, not even after a state file was lost. */
+function readNumberedState({ paths }: InstalledApp): State {
+  const state = readState(paths)
+  return { ...state, generation: Math.max(state.generation, ...listInstanceFolders(paths).map((folder) => folder.generation)) }
 }
 
 async function startAndWatch(handover: Handover): Promise<Verdict> {
@@ -63,7 +70,7 @@ async function startAndWatch(handover: Handover): Promise<Verdict> {
       onReady: (afterMs) => tellReady(handover, afterMs),
     })
   } catch (error) {
-    await discard(app, plan.generation, { drain: true })
+    await discard(app, plan.generation)
     throw error
   }
 }
@@ -77,12 +84,12 @@ async function goLive(handover: Handover): Promise<Outcome> {
     writeState(app.paths, { ...state, live, wanted: release })
   } catch (error) {
     // What cannot be recorded must not become live: a reboot would bring back the other one.
-    await discard(app, generation, { drain: true })
+    await discard(app, generation)
     throw error
   }
   const durationMs = performance.now() - begin
   tellLive(handover, durationMs)
-  await retire(app, plan.retire)
+  tellStillUp(handover, await retireAllBut(app, generation))
   await keepRecord(handover, { outcome: 'live', durationMs })
   return { kind: 'live', generation, release }
 }
@@ -90,8 +97,8 @@ async function goLive(handover: Handover): Promise<Outcome> {
 async function giveUp(handover: Handover, verdict: Verdict & { kind: 'failed' }): Promise<Outcome> {
   const { app, state, choice, plan, begin } = handover
   const { generation } = plan
+  await discard(app, generation)
   const log = await app.systemd.logTail(verdict.unit, verdict.invocation, 60)
-  await discard(app, generation, { drain: verdict.wasReady })
 
   const { wanted: _, ...rest } = state
   writeState(app.paths, state.live === undefined ? rest : { ...rest, wanted: state.live.release })

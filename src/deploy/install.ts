@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Config, Listener } from '../config/model.js'
 import { HoldfastError } from '../errors.js'
@@ -22,6 +22,8 @@ export interface InstallPlan {
   config: Config
   /** Text of the configuration, as it will stand in /etc. */
   configText: string
+  /** 0600 where its source was not for everybody: `env` may hold a secret. */
+  configMode: number
   /** As it will be recorded at the end. */
   manifest: Manifest
   /** Units of an earlier install that go; as they were recorded. */
@@ -45,7 +47,7 @@ export interface UnitChange {
 }
 
 /** Plans an install. Reads files, changes nothing. */
-export function planInstall(paths: AppPaths, config: Config, configText: string, programs: Programs): InstallPlan {
+export function planInstall(paths: AppPaths, config: Config, source: { text: string; mode: number }, programs: Programs): InstallPlan {
   const old = readManifest(paths)
   const units = renderUnits(config, { scope: paths.scope, ...programs, homePaths: homePathsOf(config, programs), instances: paths.instances })
   const gone = (old?.units ?? []).filter((unit) => !units.some(({ name }) => name === unit.name))
@@ -59,7 +61,8 @@ export function planInstall(paths: AppPaths, config: Config, configText: string,
   return {
     paths,
     config,
-    configText,
+    configText: source.text,
+    configMode: (source.mode & 0o004) === 0 ? 0o600 : 0o644,
     manifest: {
       version: 1, app: paths.app, ...programs,
       units: units.map(({ name, text }) => ({ name, text })),
@@ -90,7 +93,7 @@ export async function install(plan: InstallPlan, systemd: Systemd): Promise<void
   await writeUnits(plan, systemd)
   for (const { path, text } of plan.files) writeDurably(path, text)
   if (manifest.files.some(isCatalog)) await updateCatalog()
-  writeDurably(paths.config, plan.configText, 0o644)
+  writeDurably(paths.config, plan.configText, plan.configMode)
   writeManifest(paths, manifest)
   for (const file of writtenFiles(paths, manifest)) for (const left of findUnfinished(file)) rmSync(left, { force: true })
 
@@ -154,10 +157,19 @@ async function setPermissions(systemd: Systemd, unit: string, path: string): Pro
   const mode = Number.parseInt(await systemd.property(unit, 'SocketMode'), 8)
   const group = await systemd.property(unit, 'SocketGroup')
   const gid = group === '' ? process.getgid?.() : await groupId(group)
-  if (!existsSync(path)) return
-  if (gid !== undefined) chownSync(path, -1, gid)
-  if (Number.isInteger(mode)) chmodSync(path, mode)
+  // Whoever may write to its folder could put a link in its place: the very socket, or nothing.
+  const fd = openSync(path, openPath | constants.O_NOFOLLOW)
+  try {
+    if (!fstatSync(fd).isSocket()) return
+    if (gid !== undefined) chownSync(`/proc/self/fd/${fd}`, -1, gid)
+    if (Number.isInteger(mode)) chmodSync(`/proc/self/fd/${fd}`, mode)
+  } finally {
+    closeSync(fd)
+  }
 }
+
+/** O_PATH of open(2), which node does not name. */
+const openPath = 0o10000000
 
 async function groupId(name: string): Promise<number | undefined> {
   const { status, stdout } = await runProgram('getent', ['group', name])

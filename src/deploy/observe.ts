@@ -24,4 +24,6 @@ export function isUp({ state }: RunningInstance): boolean {
 }
 
 export const isServing = ({ state }: RunningInstance): boolean => state.active === 'active'
+/** Nothing of it runs, and nothing will by itself. */
+export const hasEnded = ({ state }: RunningInstance): boolean => state.active === 'inactive' || state.active === 'failed'
 export const isDraining = ({ state }: RunningInstance): boolean => state.active === 'deactivating'

@@ -1,27 +1,38 @@
-import { instancePattern, parseInstance } from '../units/names.js'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { InstalledApp } from './app.js'
-import { isDraining, isUp, observeInstances, type RunningInstance } from './observe.js'
+import { hasEnded, isServing, isUp, observeInstances } from './observe.js'
 
-/** Tells instances to stop accepting and to drain; waits for nothing. */
-export async function retire({ systemd }: InstalledApp, instances: readonly RunningInstance[]): Promise<void> {
-  await systemd.queueStop(instances.map((instance) => instance.state.unit))
+/** How long systemd may take to act on an order, in milliseconds; the drain itself is not waited for. */
+const orderMs = 20_000
+
+/**
+ * Tells every instance but those of one generation to stop accepting and to drain. Looks until each has the order:
+ * one may have been started meanwhile, and one that was told to end by somebody else is to restart after that, which
+ * only an order of systemd's own prevents.
+ * @returns units that are still up: systemd did not act on the order
+ */
+export async function retireAllBut({ systemd, paths }: InstalledApp, generation: number): Promise<string[]> {
+  for (const deadline = Date.now() + orderMs; ; await delay(100)) {
+    const others = (await observeInstances(systemd, paths.app)).filter((instance) => instance.generation !== generation && !hasEnded(instance))
+    await systemd.queueStop(others.map((instance) => instance.state.unit))
+    const up = others.filter(isUp)
+    if (up.length === 0 || Date.now() > deadline) return up.map((instance) => instance.state.unit)
+  }
 }
 
 /**
- * Ends a generation that failed, and leaves no trace of it in systemd. One that was ready may be in the
- * middle of answering: it drains by itself. One that never was is killed: a hung start heeds no SIGTERM.
+ * Ends a generation that failed or was abandoned, and leaves no trace of it in systemd. An instance that is ready may
+ * be in the middle of answering: it drains by itself. One that is not is killed: a hung start heeds no SIGTERM.
  */
-export async function discard({ systemd, paths }: InstalledApp, generation: number, options: { drain: boolean }): Promise<void> {
-  const units = (await systemd.list(instancePattern(paths.app))).filter((unit) => parseInstance(paths.app, unit)?.generation === generation)
-  await systemd.queueStop(units)
-  if (options.drain) return
+export async function discard({ systemd, paths }: InstalledApp, generation: number): Promise<void> {
+  const instances = (await observeInstances(systemd, paths.app)).filter((instance) => instance.generation === generation)
+  const unready = instances.filter((instance) => !isServing(instance)).map((instance) => instance.state.unit)
+  await systemd.queueStop(instances.map((instance) => instance.state.unit))
   // Its process may have been forked only after the kill: until it is gone, again.
-  for (const deadline = Date.now() + 20_000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 50))) {
-    const left = (await observeInstances(systemd, paths.app)).filter(
-      (instance) => instance.generation === generation && (isUp(instance) || isDraining(instance)),
-    )
+  for (const deadline = Date.now() + orderMs; Date.now() < deadline; await delay(50)) {
+    const left = (await observeInstances(systemd, paths.app)).filter((instance) => unready.includes(instance.state.unit) && !hasEnded(instance))
     if (left.length === 0) break
     for (const instance of left) await systemd.kill(instance.state.unit, 'SIGKILL')
   }
-  await systemd.resetFailed(units)
+  await systemd.resetFailed(unready)
 }

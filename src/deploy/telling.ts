@@ -20,7 +20,9 @@ export function tellStart(handover: Handover): void {
   const { app, state, choice, plan } = handover
   const live = tellOlder(state, plan)
   const kind = choice.reused === undefined ? 'the recorded release' : choice.reused ? 'the unchanged release' : 'the new release'
-  app.story.tell('deploy-started', `Starting generation ${plan.generation} from ${kind} ${choice.release.id}; ${live}.`, fieldsOf(handover))
+  const { directory } = app.config
+  const folder = choice.reused === undefined && directory !== undefined ? ` A restart takes ${directory}.` : ''
+  app.story.tell('deploy-started', `Starting generation ${plan.generation} from ${kind} ${choice.release.id}; ${live}.${folder}`, fieldsOf(handover))
   for (const note of choice.notes) app.story.tell('setting-ignored', note, fieldsOf(handover))
 }
 
@@ -39,6 +41,12 @@ export function tellLive(handover: Handover, durationMs: number): void {
   if (plan.retire.length > 0) {
     app.story.tell('drain-started', `${listGenerations(plan.retire)} told to stop accepting and to drain.`, fields)
   }
+}
+
+/** Never seen yet; but two releases that serve side by side must not go unsaid. */
+export function tellStillUp(handover: Handover, units: readonly string[]): void {
+  if (units.length === 0) return
+  handover.app.story.tell('drain-refused', `systemd does not stop ${units.join(', ')}, which goes on serving beside generation ${handover.plan.generation}: systemctl stop ${units.join(' ')}`, fieldsOf(handover))
 }
 
 export function tellFailed(

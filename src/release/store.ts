@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { syncFolder, writeDurably } from './durable-file.js'
@@ -79,6 +79,11 @@ export function takeFolder(paths: AppPaths, folder: string, options: { snapshot:
     const target = join(paths.releases, release.id)
     const unfinished = `${target}.new`
     mkdirSync(paths.releases, { recursive: true, mode: 0o755 })
+    // The folder it comes from may be private; with an account of the app's own, so is the copy.
+    if (options.group !== undefined) {
+      chownSync(paths.releases, -1, options.group)
+      chmodSync(paths.releases, 0o750)
+    }
     removeRelease(unfinished)
     try {
       copyFolder(folder, unfinished, options)

@@ -90,11 +90,11 @@ export class Systemctl implements Systemd {
   }
 
   async queueStart(units: readonly string[]): Promise<void> {
-    if (units.length > 0) await this.call(['start', '--no-block', '--', ...units])
+    if (units.length > 0) await this.insist(['start', '--no-block', '--', ...units])
   }
 
   async queueStop(units: readonly string[]): Promise<void> {
-    if (units.length > 0) await this.call(['stop', '--no-block', '--', ...units])
+    if (units.length > 0) await this.insist(['stop', '--no-block', '--', ...units])
   }
 
   async run(verb: 'start' | 'stop' | 'restart' | 'reload', units: readonly string[]): Promise<{ ok: boolean; message: string }> {
@@ -103,11 +103,11 @@ export class Systemctl implements Systemd {
   }
 
   async kill(unit: string, signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGKILL'): Promise<void> {
-    await this.call(['kill', `--signal=${signal}`, '--', unit])
+    await this.insist(['kill', `--signal=${signal}`, '--', unit])
   }
 
   async resetFailed(units: readonly string[]): Promise<void> {
-    if (units.length > 0) await this.call(['reset-failed', '--', ...units])
+    if (units.length > 0) await this.insist(['reset-failed', '--', ...units])
   }
 
   async daemonReload(): Promise<void> {
@@ -140,16 +140,20 @@ export class Systemctl implements Systemd {
     return own.length > 0 ? own : tail([ofUnit])
   }
 
-  /** A call whose answer is needed: tried again while systemd re-executes itself, for 10 s at most. */
+  /** A call whose answer is needed. @throws HoldfastError `systemd-failed` */
   private async ask(args: readonly string[]): Promise<CommandResult> {
+    const result = await this.insist(args)
+    if (result.status === 0) return result
+    throw new HoldfastError('systemd-failed', `systemctl ${args.join(' ')} ended with status ${result.status}: ${result.stderr.trim()}`, {
+      hint: 'holdfast doctor',
+    })
+  }
+
+  /** A call that must reach systemd: made again while that re-executes itself, for 10 s at most. */
+  private async insist(args: readonly string[]): Promise<CommandResult> {
     for (const deadline = Date.now() + 10_000; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
       const result = await this.call(args)
-      if (result.status === 0) return result
-      if (Date.now() > deadline || !/connection|transport|no reply|timed out|bus/i.test(result.stderr)) {
-        throw new HoldfastError('systemd-failed', `systemctl ${args.join(' ')} ended with status ${result.status}: ${result.stderr.trim()}`, {
-          hint: 'holdfast doctor',
-        })
-      }
+      if (result.status === 0 || Date.now() > deadline || !/connect|transport|no reply|timed out|\bbus\b/i.test(result.stderr)) return result
     }
   }
 

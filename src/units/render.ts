@@ -1,4 +1,5 @@
 import type { Config, Listener } from '../config/model.js'
+import { HoldfastError } from '../errors.js'
 import { commandWord, plainValue, timeSpan } from './escape.js'
 import { activateService, appService, drainService, socketUnit, templateUnit } from './names.js'
 import { sandboxValues } from './sandbox.js'
@@ -35,6 +36,12 @@ export const stopGraceMs = 5_000
  */
 export function renderUnits(config: Config, installation: Installation): UnitFile[] {
   const { app } = config
+  const parted = installation.homePaths.find((path) => path.includes(':'))
+  if (parted !== undefined) {
+    throw new HoldfastError('config-invalid', `${JSON.stringify(parted)} cannot be shown to the app: a colon parts the paths of a bind mount`, {
+      hint: 'Use a folder without a colon in its name.',
+    })
+  }
   const sockets = config.listen.map((listener) => socketUnit(app, listener.name)).join(' ') || undefined
   const holdfast = [
     commandWord(installation.node),
