@@ -23,7 +23,7 @@ ${after}
 export const broken = {
   'crashes at its start': { before: "throw new Error('no such module: stripe')" },
   'exits with 0 before it is ready': { before: 'process.exit(0)' },
-  'never becomes ready': { before: 'await new Promise((resolve) => setInterval(() => {}, 1000))' },
+  'never becomes ready and heeds no SIGTERM': { before: "process.on('SIGTERM', () => {})\nawait new Promise(() => setInterval(() => {}, 1000))" },
   'dies just after it was ready': { after: 'setTimeout(() => { throw new Error("the licence has expired") }, 700)' },
   'is killed while it starts': { before: "process.kill(process.pid, 'SIGSEGV')" },
 } as const

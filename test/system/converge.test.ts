@@ -1,7 +1,7 @@
 /** A handover that is cut off at any point, and what the next one makes of it. */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
-import { ask, makeShop, recorded, visit, type Shop } from './apps.js'
+import { ask, broken, makeShop, recorded, visit, type Shop } from './apps.js'
 import { activeState, expectSuccess, holdfast, journal, mustRun, run, show, systemctl, units, waitFor } from './harness.js'
 
 const slowStart = { before: 'await new Promise((resolve) => setTimeout(resolve, 1200))' }
@@ -57,7 +57,8 @@ it('converges after kills at any time', { timeout: 180_000 }, async () => {
   for (let n = 2; n <= 9; n += 1) {
     await shop.release(String(n))
     const restart = systemctl('restart', shop.name)
-    const killAt = Date.now() + Math.random() * 2_200
+    // Spread over the handover, and the same in every run.
+    const killAt = Date.now() + (n - 1) * 270
     await waitFor('the time to kill', () => Date.now() >= killAt, { everyMs: 5 })
     await systemctl('kill', '--signal=SIGKILL', shop.service)
     await restart
@@ -142,6 +143,11 @@ it('leaves everything as it was on a full disk, and goes on once there is room',
     expect(await ask(shop)).toMatchObject({ release: '1', generation: '1' })
     expect(await journal(shop.name)).toMatch(/No handover: .*(the disk is full|no space left)/)
     expect(await recorded(shop)).toMatchObject({ live: { generation: 1 } })
+    // As at a boot: what is recorded comes up from its own files, and the unit says that something is wrong.
+    expectSuccess(await systemctl('stop', shop.service, `${shop.name}-drain.service`))
+    expect((await systemctl('start', shop.name)).status).toBe(1)
+    expect(await ask(shop)).toMatchObject({ release: '1', generation: '1' })
+    expect(await activeState(shop.service)).toBe('failed')
     await rm(`${state}/ballast`)
     expectSuccess(await systemctl('restart', shop.name))
     expect((await ask(shop)).release).toBe('2')
@@ -150,4 +156,73 @@ it('leaves everything as it was on a full disk, and goes on once there is room',
   } finally {
     await mustRun('umount', ['--lazy', state])
   }
+})
+
+it('retires an instance that somebody told to end by hand, which would come back with the old code', async () => {
+  const shop = await installed('byhand')
+  const response = await fetch(`http://${shop.address}/export`) // keeps it draining for a while
+  await systemctl('kill', '--kill-whom=main', '--signal=SIGTERM', `${shop.name}@1.1.service`)
+  await waitFor('it drains', () => isState(`${shop.name}@1.1.service`, 'deactivating'))
+  await shop.release('2')
+  expectSuccess(await systemctl('restart', shop.name))
+  expect((await response.text()).length).toBeGreaterThan(9_000)
+  await onlyGeneration(shop, 2)
+  expect((await ask(shop)).release).toBe('2')
+})
+
+it('retires an instance whose restart by hand still waits for its drain', async () => {
+  const shop = await installed('restartone')
+  const response = await fetch(`http://${shop.address}/export`)
+  await systemctl('restart', '--no-block', `${shop.name}@1.1.service`)
+  await waitFor('it drains', () => isState(`${shop.name}@1.1.service`, 'deactivating'))
+  await shop.release('2')
+  expectSuccess(await systemctl('restart', shop.name))
+  expect((await response.text()).length).toBeGreaterThan(9_000)
+  await onlyGeneration(shop, 2)
+})
+
+it('loses no order to a systemd that executes itself anew, again and again', async () => {
+  const shop = await installed('reexecs')
+  const traffic = visit(shop)
+  await shop.release('2')
+  const restart = systemctl('restart', shop.name)
+  await waitFor('generation 2 settles', () => isState(`${shop.name}@2.1.service`, 'active'))
+  let isLive = false
+  while (!isLive) {
+    await systemctl('daemon-reexec')
+    isLive = (await recorded(shop)).live?.generation === 2
+  }
+  for (let n = 0; n < 3; n += 1) await systemctl('daemon-reexec')
+  await restart
+  await onlyGeneration(shop, 2)
+  expect((await traffic.stop()).failures).toEqual([])
+})
+
+it('kills a leftover that hangs, instead of waiting for its drain', async () => {
+  const shop = await installed('hung')
+  await shop.release('2', broken['never becomes ready and heeds no SIGTERM'])
+  const restart = systemctl('restart', shop.name)
+  await waitFor('generation 2 is starting', () => isState(`${shop.name}@2.1.service`, 'activating'))
+  await shop.release('3')
+  expectSuccess(await systemctl('restart', shop.name))
+  await restart
+  await onlyGeneration(shop, 3)
+})
+
+it('stops whatever the configuration has become', async () => {
+  const shop = await installed('faulty')
+  const file = `/etc/holdfast/${shop.name}.toml`
+  await appendFile(file, '\nbogus = 1\n')
+  expectSuccess(await systemctl('stop', shop.service, `${shop.name}-drain.service`))
+  expect(await units(`${shop.name}@*`, 'active', 'activating', 'deactivating')).toEqual([])
+  await expect(ask(shop)).rejects.toThrow()
+})
+
+it('brings back the good release when its state file is lost', async () => {
+  const shop = await installed('lost')
+  await shop.release('2')
+  expectSuccess(await systemctl('stop', shop.service, `${shop.name}-drain.service`))
+  await rm(`/var/lib/holdfast/${shop.name}/state.json`)
+  expectSuccess(await systemctl('start', shop.name))
+  expect(await ask(shop)).toMatchObject({ release: '1', generation: '2' })
 })

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -401,3 +401,21 @@ function slowDownload({ address }: Shop): { started: Promise<unknown>; bytes: Pr
   const started = fetch(`http://${address}/export`, { headers: { connection: 'close' } })
   return { started, bytes: started.then(async (answer) => (await answer.arrayBuffer()).byteLength) }
 }
+
+it('never changes the rights of what somebody put in the place of a socket', async () => {
+  const name = uniqueApp('swap')
+  const folder = `/srv/${name}-run`
+  await mkdir(folder)
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const app = await makeApp({
+    name,
+    files: { 'server.js': "require('http').createServer((request, response) => response.end()).listen(process.env.ADDRESS)" },
+    config: `command = ["node", "--import", "${registerModule}", "server.js"]\nenv = { ADDRESS = "${folder}/http.sock" }\n[listen]\nhttp = { address = "${folder}/http.sock", mode = "0666" }\n[start]\nsettle = "300ms"`,
+  })
+  expectSuccess(await holdfast('install', app.config))
+  await writeFile(`${folder}/secret`, 'secret', { mode: 0o600 })
+  await rm(`${folder}/http.sock`)
+  await symlink(`${folder}/secret`, `${folder}/http.sock`)
+  await holdfast('install', app.config)
+  expect((await stat(`${folder}/secret`)).mode & 0o777).toBe(0o600)
+})
