@@ -1,23 +1,25 @@
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { formatAddress } from '../config/address.js'
 import { installedText } from '../config/installed.js'
 import { loadConfig } from '../config/load.js'
+import type { Config } from '../config/model.js'
 import { diffTexts } from '../deploy/diff.js'
 import { hasRelease, install, planInstall, type InstallPlan, type UnitChange } from '../deploy/install.js'
 import { checkMachine, checkManager } from '../deploy/preflight.js'
 import { checkPrograms } from '../deploy/programs.js'
 import { checkUnedited } from '../deploy/unedited.js'
 import { checkNames } from '../deploy/unit-names.js'
+import { HoldfastError } from '../errors.js'
 import { readManifest } from '../release/manifest.js'
-import { pathsOf } from '../release/paths.js'
+import { pathsOf, type AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import { Systemctl } from '../systemd/systemctl.js'
 import { appService, socketUnit } from '../units/names.js'
 import { cliPath, placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 
-export async function installCommand(file: string, options: GlobalOptions & { dryRun?: boolean }): Promise<void> {
+export async function installCommand(file: string, options: GlobalOptions & { dryRun?: boolean; replace?: boolean }): Promise<void> {
   const places = placesFor(options)
   checkManager(places.scope)
   const config = loadConfig(file)
@@ -25,6 +27,7 @@ export async function installCommand(file: string, options: GlobalOptions & { dr
   const paths = pathsOf(places, config.app)
   const { directory } = config
   const programs = checkPrograms(process.execPath, cliPath(), { scope: places.scope, ...(directory === undefined ? {} : { directory }) })
+  if (options.replace !== true) checkSameFolder(paths, config)
   await checkMachine(config, places, systemd, programs.node)
   const plan = planInstall(paths, config, { text: installedText(readFileSync(file, 'utf8'), resolve(file)), mode: statSync(file).mode }, programs)
   const installed = readManifest(paths)
@@ -43,6 +46,21 @@ export async function installCommand(file: string, options: GlobalOptions & { dr
   for (const change of plan.changes) print(`${kindOf(change)}  ${paths.units}/${change.name}`)
   await install(plan, systemd)
   report(plan)
+}
+
+/** A copied folder with the same `app` in it would take the running app's place, address and all. */
+function checkSameFolder(paths: AppPaths, { app, directory }: Config): void {
+  if (readManifest(paths) === undefined || !existsSync(paths.config)) return
+  let installed: Config
+  try {
+    installed = loadConfig(paths.config, { installed: true })
+  } catch {
+    return // this install mends it
+  }
+  if (installed.directory === directory) return
+  throw new HoldfastError('usage', `${app} is installed from ${installed.directory ?? 'no folder'}, and this configuration takes ${directory ?? 'no folder'}`, {
+    hint: 'give this one another name (app = "…"), or, if it is to take the place of the other: holdfast install --replace',
+  })
 }
 
 /** The first folder on the way to a path that not everybody may enter. */

@@ -50,7 +50,8 @@ program
   .description('install an app, or apply its changed configuration')
   .argument('[file]', 'the configuration', 'holdfast.toml')
   .option('--dry-run', 'show what would change, and change nothing')
-  .action(async (file: string, options: { dryRun?: boolean }) => {
+  .option('--replace', 'let it take the place of an app of that name from another folder')
+  .action(async (file: string, options: { dryRun?: boolean; replace?: boolean }) => {
     const { installCommand } = await import('./install.js')
     await installCommand(file, { ...globals(), ...options })
   })

@@ -27,25 +27,26 @@ export async function activateApp(app: InstalledApp): Promise<void> {
   if ((await someInstance(app)) || (await isTrying(app))) return
 
   const { live } = readState(paths)
+  let isUpAgain = false
   if (!(await isStarted(app))) {
     story.tell('activation', `A connection came and nothing ran: starting ${paths.app}.`)
-    await systemd.run('start', [appService(paths.app)])
+    isUpAgain = (await systemd.run('start', [appService(paths.app)])).ok
   } else if (live === undefined) {
     story.tell('activation', `A connection came, but no release of ${paths.app} is recorded yet.`)
   } else {
     story.tell('activation', `A connection came and nothing ran: starting generation ${live.generation} again.`, live)
     if (!hasFiles(paths, live.generation)) await prepareInstances(app, chooseRecorded(app, live.release), live.generation)
-    await reviveLive(app)
+    isUpAgain = await reviveLive(app)
   }
-  if ((await observeInstances(systemd, paths.app)).some(isServing)) rmSync(backOffFile(paths), { force: true })
+  if (isUpAgain) rmSync(backOffFile(paths), { force: true })
 }
 
-/** Starts the live generation from the files that it has. @returns whether it serves */
+/** Starts the live generation from the files that it has. @returns whether it became ready */
 export async function reviveLive({ paths, systemd }: InstalledApp): Promise<boolean> {
   const { live } = readState(paths)
   if (live === undefined || !hasFiles(paths, live.generation)) return false
-  await systemd.run('start', processNumbers(live.processes).map((n) => instanceUnit(paths.app, live.generation, n)))
-  return (await observeInstances(systemd, paths.app)).some(isServing)
+  const { ok } = await systemd.run('start', processNumbers(live.processes).map((n) => instanceUnit(paths.app, live.generation, n)))
+  return ok || (await observeInstances(systemd, paths.app)).some(isServing)
 }
 
 const serviceState = async ({ systemd, paths }: InstalledApp): Promise<string | undefined> =>

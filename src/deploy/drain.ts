@@ -28,7 +28,7 @@ export async function drainApp({ units, paths, systemd, story }: InstalledUnits)
   for (;;) {
     const left = (await observeInstances(systemd, app)).filter((instance) => !hasEnded(instance))
     if (left.length === 0) break
-    await systemd.queueStop(left.filter(isUp).map((instance) => instance.state.unit))
+    await systemd.beginStop(left.filter(isUp).map((instance) => instance.state.unit))
     if ((await systemd.job(own)) !== 'stop') return // a start waits for us
     await delay(250)
   }

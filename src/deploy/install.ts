@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Config, Listener } from '../config/model.js'
 import { HoldfastError } from '../errors.js'
 import { findUnfinished, writeDurably } from '../release/durable-file.js'
@@ -126,8 +127,12 @@ function unfinishedManifest({ paths, manifest, gone }: InstallPlan): Manifest {
   return { ...manifest, units: [...manifest.units, ...gone].map(withFound) }
 }
 
-async function writeUnits({ paths, stopSockets, disable, changes }: InstallPlan, systemd: Systemd): Promise<void> {
-  if (stopSockets.length > 0) await systemd.run('stop', stopSockets)
+async function writeUnits({ paths, config, stopSockets, disable, changes }: InstallPlan, systemd: Systemd): Promise<void> {
+  if (stopSockets.length > 0) {
+    // A start of the app that is under way would start them again behind our back.
+    await waitForHandover(paths, config, systemd)
+    await systemd.run('stop', stopSockets)
+  }
   const present = disable.filter((name) => existsSync(join(paths.units, name)))
   if (present.length > 0) await systemd.disable(present)
   for (const { name, after } of changes) {
@@ -182,9 +187,7 @@ async function handOverNow({ paths, config }: InstallPlan, systemd: Systemd): Pr
   if (config.directory !== undefined) requestFolder(paths)
   await systemd.run('restart', [service])
   // A client may lose its connection: the state tells, once nothing is queued any more.
-  for (const deadline = Date.now() + config.start.timeoutMs + config.start.settleMs + 60_000; Date.now() < deadline && (await systemd.job(service)) !== undefined; ) {
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
+  await waitForHandover(paths, config, systemd)
   const [state] = await systemd.show([service])
   if (state?.active === 'active') return
 
@@ -197,6 +200,12 @@ async function handOverNow({ paths, config }: InstallPlan, systemd: Systemd): Pr
   throw new HoldfastError('handover-failed', `${paths.app} is installed, but the handover failed: ${failure ?? `${service} is ${state?.active}`}. ${now}`, {
     hint: `holdfast${user} logs ${paths.app} tells more; mend it, then: systemctl${user} restart ${paths.app}`,
   })
+}
+
+/** Until no systemd job of the app is queued; a handover ends by itself. */
+async function waitForHandover({ app }: AppPaths, { start }: Config, systemd: Systemd): Promise<void> {
+  const deadline = Date.now() + start.timeoutMs + start.settleMs + 60_000
+  while ((await systemd.job(appService(app))) !== undefined && Date.now() < deadline) await delay(100)
 }
 
 function readUnit(paths: AppPaths, name: string): string | undefined {

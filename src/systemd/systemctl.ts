@@ -97,6 +97,19 @@ export class Systemctl implements Systemd {
     if (units.length > 0) await this.insist(['stop', '--no-block', '--', ...units])
   }
 
+  async beginStop(units: readonly string[]): Promise<void> {
+    if (units.length === 0) return
+    await this.queueStop(units)
+    // A unit that stops goes on without its job, and is not started again by Restart=.
+    for (const deadline = Date.now() + 10_000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 20))) {
+      const stops = await this.stopJobs(units)
+      if (stops.size === 0) return
+      const states = await this.show([...stops.keys()])
+      const begun = states.filter(({ active }) => active === 'deactivating').map(({ unit }) => stops.get(unit) as string)
+      if (begun.length > 0) await this.insist(['cancel', '--', ...begun])
+    }
+  }
+
   async run(verb: 'start' | 'stop' | 'restart' | 'reload', units: readonly string[]): Promise<{ ok: boolean; message: string }> {
     const { status, stderr } = await this.call([verb, '--', ...units])
     return { ok: status === 0, message: stderr.trim() }
@@ -155,6 +168,13 @@ export class Systemctl implements Systemd {
       const result = await this.call(args)
       if (result.status === 0 || Date.now() > deadline || !/connect|transport|no reply|timed out|\bbus\b/i.test(result.stderr)) return result
     }
+  }
+
+  /** The numbers of the stop jobs of these units. */
+  private async stopJobs(units: readonly string[]): Promise<Map<string, string>> {
+    const { stdout } = await this.ask(['list-jobs', '--plain', '--no-legend', '--no-pager', '--full', '--', ...units])
+    const jobs = stdout.split('\n').map((line) => line.trim().split(/\s+/))
+    return new Map(jobs.filter(([, , type]) => type === 'stop').map(([id = '', unit = '']) => [unit, id]))
   }
 
   private call(args: readonly string[]): Promise<CommandResult> {

@@ -55,6 +55,11 @@ export interface Systemd {
   /** Queues a stop and returns at once. */
   queueStop(units: readonly string[]): Promise<void>
   /**
+   * Has units begin to stop, and leaves no systemd job behind: with a stop queued, every unit that is ordered against
+   * them could neither be started nor stopped until they have ended, and the sockets are.
+   */
+  beginStop(units: readonly string[]): Promise<void>
+  /**
    * Waits for the end of a start, stop, restart or reload; the answer is what the client said, with its
    * words where it failed.
    */

@@ -56,6 +56,8 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
       text: fill('app.service', {
         ...common,
         description: plainValue(config.description ?? app),
+        // `systemctl disable` keeps the sockets down, too: a connection would start the app.
+        listeners: sockets,
         wantedBy: installation.scope === 'user' ? 'default.target' : 'multi-user.target',
       }),
     },

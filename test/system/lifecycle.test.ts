@@ -3,7 +3,7 @@ import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { ask, broken, makeShop, recorded, serverJs, visit, type Shop } from './apps.js'
-import { activeState, expectSuccess, holdfast, journal, makeApp, mustRun, registerModule, run, show, systemctl, uniqueApp, units, waitFor } from './harness.js'
+import { activeState, expectSuccess, freePort, holdfast, journal, makeApp, mustRun, registerModule, run, show, systemctl, uniqueApp, units, waitFor } from './harness.js'
 
 async function installed(prefix: string, options: Parameters<typeof makeShop>[1] = {}): Promise<Shop> {
   const shop = await makeShop(prefix, { ...options, config: `${options.config ?? ''}\n[start]\nsettle = "300ms"` })
@@ -52,14 +52,42 @@ describe('systemctl stop', () => {
     expect((await ask(shop)).release).toBe('1')
   })
 
-  it('does not make a start wait for the drain', async () => {
-    const shop = await installed('quick')
-    const response = await fetch(`http://${shop.address}/export`)
-    expectSuccess(await systemctl('stop', '--no-block', shop.service))
-    await waitFor('the listener is closed', async () => (await activeState(`${shop.name}-http.socket`)) === 'inactive')
+  it('does not make a start wait for the drain, nor an install with another address', async () => {
+    const shop = await makeShop('quick', { config: '[start]\nsettle = "300ms"' })
+    const flag = `/srv/${shop.name}-flag`
+    onTestFinished(() => rm(flag, { force: true }))
+    await shop.write({ 'server.js': `
+import { existsSync } from 'node:fs'
+import http from 'node:http'
+http.createServer((request, response) => {
+  response.setHeader('x-generation', process.env.HOLDFAST_GENERATION)
+  if (request.url !== '/hold') return response.end()
+  response.write('held, ')
+  const timer = setInterval(() => {
+    if (!existsSync(${JSON.stringify(flag)})) return
+    clearInterval(timer)
+    response.end('let go')
+  }, 50)
+}).listen(process.env.PORT)` })
+    expectSuccess(await holdfast('install', shop.config))
+    const first = await fetch(`http://${shop.address}/hold`)
+    expectSuccess(await systemctl('stop', shop.service))
     expectSuccess(await systemctl('start', shop.name))
     expect((await ask(shop)).generation).toBe('2')
-    expect((await response.text()).length).toBeGreaterThan(9_000)
+
+    const second = await fetch(`http://${shop.address}/hold`)
+    expectSuccess(await systemctl('restart', shop.name))
+    const address = `127.0.0.1:${await freePort()}`
+    await writeFile(shop.config, (await readFile(shop.config, 'utf8')).replace(shop.address, address))
+    expectSuccess(await holdfast('install', shop.config))
+    expect((await ask({ address })).generation).toBe('4')
+
+    expect(await activeState(`${shop.name}@1.1.service`)).toBe('deactivating')
+    expect(await activeState(`${shop.name}@2.1.service`)).toBe('deactivating')
+    await writeFile(flag, '')
+    expect(await first.text()).toBe('held, let go')
+    expect(await second.text()).toBe('held, let go')
+    await waitFor('both have ended and stay so', async () => (await units(`${shop.name}@*`)).join() === `${shop.name}@4.1.service`)
   })
 })
 

@@ -92,7 +92,7 @@ it('names where the record and what runs differ, with a mend that mends', async 
   await mend({ state: 'down', exit: 3, what: /-drain\.service was stopped, and everything with it/ })
 
   await systemctl('stop', `${shop.name}-drain.service`)
-  await systemctl('start', `${shop.name}@2.1.service`)
+  await systemctl('start', `${shop.name}@${(await status(shop)).live?.generation}.1.service`)
   await mend({ state: 'degraded', exit: 1, what: /-drain\.service is inactive: stopping/ })
 
   await systemctl('stop', `${shop.name}-http.socket`)
