@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { recordRefusal } from '../deploy/record.js'
 import { reviveLive } from '../deploy/activate.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { handOver } from '../deploy/handover.js'
@@ -32,6 +33,7 @@ export async function handover(name: string, options: GlobalOptions & { reload?:
 }
 
 async function tryHandover(app: InstalledApp, from: Source): Promise<number> {
+  const begin = performance.now()
   try {
     const outcome = await handOver(app, from)
     if (outcome.kind !== 'failed') return 0
@@ -44,6 +46,7 @@ async function tryHandover(app: InstalledApp, from: Source): Promise<number> {
     if (status === nothingServes && (await reviveLive(app))) status = 1
     const hint = error.hint === undefined ? '' : `\nTry: ${error.hint}`
     app.story.tell('deploy-failed', `No handover: ${error.message}${hint}`)
+    recordRefusal(app.paths, error.message, performance.now() - begin)
     return status
   }
 }

@@ -57,7 +57,7 @@ function stateWords({ state, serving, instances }: AppStatus): string {
 function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number | undefined, now: number): string {
   const { at, generation, release, outcome, reason, durationMs } = last
   const took = `${(durationMs / 1000).toFixed(1)} s`
-  const what = generation === live ? '' : `generation ${generation}, release ${release}, `
+  const what = generation === live ? '' : release === null ? 'refused, ' : `generation ${generation}, release ${release}, `
   return `${ago(at, now)}: ${what}${outcome === 'live' ? `live after ${took}` : `failed after ${took}: ${plainText(reason ?? 'no reason recorded')}`}`
 }
 

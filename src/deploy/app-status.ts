@@ -42,7 +42,7 @@ export interface AppStatus {
   /** Newest generation first. */
   instances: InstanceStatus[]
   lastHandover: {
-    at: string; generation: number; release: string; previousRelease: string | null
+    at: string; generation: number; release: string | null; previousRelease: string | null
     outcome: 'live' | 'failed'; reason: string | null; durationMs: number
   } | null
   problems: Problem[]
@@ -85,7 +85,7 @@ export function statusOf(observation: AppObservation): AppStatus {
     lastHandover: lastHandover === undefined ? null : {
       at: lastHandover.at,
       generation: lastHandover.generation,
-      release: lastHandover.release,
+      release: lastHandover.release ?? null,
       previousRelease: lastHandover.from ?? null,
       outcome: lastHandover.outcome,
       reason: lastHandover.reason ?? null,

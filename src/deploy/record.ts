@@ -1,5 +1,6 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
-import { appendHistory } from '../release/state.js'
+import type { AppPaths } from '../release/paths.js'
+import { appendHistory, readState } from '../release/state.js'
 import { writeRelease, type Release } from '../release/store.js'
 import type { Handover } from './plan.js'
 import { tidy } from './tidy.js'
@@ -32,4 +33,15 @@ function markRelease({ app, choice: { release } }: Handover, result: Result): vo
   const { failure: _, ...rest } = release
   const marked: Release = result.outcome === 'live' ? { ...rest, outcome: 'good' } : { ...rest, outcome: 'failed', failure: result.reason }
   if (result.outcome === 'live' || release.outcome !== 'good') writeRelease(app.paths, marked)
+}
+
+/** A handover that was refused before it had a generation. The cause may keep this from being written, too. */
+export function recordRefusal(paths: AppPaths, reason: string, durationMs: number): void {
+  try {
+    const { generation, live } = readState(paths)
+    const from = live === undefined ? {} : { from: live.release }
+    appendHistory(paths, { at: new Date().toISOString(), generation: generation + 1, ...from, outcome: 'failed', reason, durationMs: Math.round(durationMs) })
+  } catch {
+    // The journal has it.
+  }
 }

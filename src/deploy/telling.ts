@@ -49,6 +49,9 @@ export function tellStillUp(handover: Handover, units: readonly string[]): void 
   handover.app.story.tell('drain-refused', `systemd does not stop ${units.join(', ')}, which goes on serving beside generation ${handover.plan.generation}: systemctl stop ${units.join(' ')}`, fieldsOf(handover))
 }
 
+const boundItself =
+  'It bound its address itself, instead of taking the socket that systemd holds: start it with node --import holdfast/register, and name every address in [listen].'
+
 export function tellFailed(
   handover: Handover,
   failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number },
@@ -59,6 +62,7 @@ export function tellFailed(
   const lines = [
     `Release ${choice.release.id} did not become generation ${plan.generation}: ${reason}. ${now}`,
     ...(log.length === 0 ? ['It logged nothing.'] : ['Its last lines:', ...salientLines(log).map((line) => `    ${line}`)]),
+    ...(log.some((line) => line.includes('EADDRINUSE')) ? [boundItself] : []),
     `See more: journalctl${app.paths.scope === 'user' ? ' --user' : ''} -u ${unit}`,
   ]
   app.story.tell('deploy-failed', lines.join('\n'), { ...fieldsOf(handover), durationMs })

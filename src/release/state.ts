@@ -28,7 +28,8 @@ export interface HistoryEntry {
   /** ISO 8601, UTC: when the handover ended. */
   at: string
   generation: number
-  release: string
+  /** Absent where it did not come to one: a handover that was refused. */
+  release?: string
   from?: string
   outcome: 'live' | 'failed'
   reason?: string

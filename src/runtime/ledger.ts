@@ -14,7 +14,7 @@ export interface Ledger {
   requests: number
   /** Responses written to their end. */
   answered: number
-  /** Responses that the client did not wait for. */
+  /** Responses that ended before they were written: the client went away, or the app destroyed the connection. */
   aborted: number
   cutConnections: number
   cutRequests: number
@@ -42,7 +42,7 @@ export function formatLedger(ledger: Ledger, durationMs: number): string {
   const done = [
     `${number(ended, 'connection')} ended`,
     `${number(ledger.answered, 'request')} answered`,
-    ...(ledger.aborted > 0 ? [`${number(ledger.aborted, 'request')} given up by the client`] : []),
+    ...(ledger.aborted > 0 ? [`${number(ledger.aborted, 'request')} ended early, by the client or by the app itself`] : []),
   ]
   const cut = ledger.cutConnections + ledger.cutHooks === 0
     ? 'nothing was cut'
