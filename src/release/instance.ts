@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { InstanceEnvironment } from '../runtime/environment.js'
 import { syncFolder, writeDurably } from './durable-file.js'
@@ -64,15 +64,6 @@ export function listInstanceFolders(paths: AppPaths): { generation: number; proc
 
 export function removeInstance(paths: AppPaths, name: string): void {
   rmSync(join(paths.instances, name), { recursive: true, force: true })
-}
-
-/** The command that an instance was started with, for people to read. */
-export function readCommand(paths: AppPaths, generation: number, process: number): string | undefined {
-  try {
-    return readFileSync(join(instanceFolder(paths, generation, process), 'command'), 'utf8').split('\nexec ')[1]?.trimEnd()
-  } catch {
-    return undefined
-  }
 }
 
 /** `exec` keeps the process id, which LISTEN_PID names; the shell expands nothing in single quotes. */

@@ -1,5 +1,6 @@
 export type { Address, Config, Listener, Sandbox } from '../config/model.js'
 export { commandWord, listWord, plainValue, timeSpan } from './escape.js'
 export * from './names.js'
-export { renderUnits, stopGraceMs, type Installation, type UnitFile } from './render.js'
+export type { Installation } from './installation.js'
+export { renderUnits, stopGraceMs, type UnitFile } from './render.js'
 export { dynamicUserName } from './sandbox.js'

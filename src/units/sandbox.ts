@@ -1,6 +1,6 @@
 import type { Config } from '../config/model.js'
 import { listWord } from './escape.js'
-import type { Installation } from './render.js'
+import type { Installation } from './installation.js'
 import type { Values } from './template.js'
 
 /** The name of the dynamic user of an app; the prefix keeps it from being a static account's, such as `backup`. */

@@ -213,7 +213,7 @@ describe('what stays untouched', () => {
   test('worker threads, cluster workers and child processes do not take themselves for the instance', async () => {
     await using supervisor = new Supervisor()
     await supervisor.listen('http')
-    const instance = await supervisor.start('helpers.mjs', { listeners: ['http'] })
+    const instance = await supervisor.start('child-processes.mjs', { listeners: ['http'] })
     await instance.until('helpers did not answer', () => instance.output.split('helper:').length > 4)
     const helpers = instance.output.split('\n').filter((line) => line.startsWith('helper:')).map((line) => JSON.parse(line.slice(7)) as object)
     for (const helper of helpers) expect(helper).toEqual({ patched: false, listen: null, ready: 'not-supervised' })

@@ -212,6 +212,9 @@ describe('an address', () => {
 })
 
 describe('a name', () => {
+  it('of an app that is installed from another folder', () =>
+    refuseInstall({ app: neighbour }, new RegExp(`${neighbour} is installed from ${neighbourFolder}, and this configuration takes /srv/bad-`), /another name.*holdfast install --replace/))
+
   it('of another app’s unit', async () => {
     const app = `${neighbour}-b`
     const { config } = await project({ app, listen: { http: `127.0.0.1:${await freePort()}` } })

@@ -1,8 +1,8 @@
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, chownSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { beforeEach, expect, it } from 'vitest'
 import { checkPrograms } from '../../src/deploy/programs.js'
+import { makeProgramFiles } from '../program-files.js'
 import './harness.js'
 
 // Here, as only root can give files away.
@@ -11,15 +11,8 @@ let node: string
 let cli: string
 
 beforeEach(() => {
-  folder = realpathSync(mkdtempSync(join(tmpdir(), 'programs-')))
-  node = join(folder, 'bin/node')
-  cli = join(folder, 'lib/holdfast/dist/cli/main.js')
-  for (const file of [node, cli, join(folder, 'lib/holdfast/package.json'), join(folder, 'lib/holdfast/units/app.service'), join(folder, 'lib/commander/index.js')]) {
-    mkdirSync(join(file, '..'), { recursive: true, mode: 0o755 })
-    writeFileSync(file, '')
-  }
+  ({ folder, node, cli } = makeProgramFiles())
 })
-afterEach(() => rmSync(folder, { recursive: true }))
 
 const options = { scope: 'system' as const }
 const change: [string, () => void, RegExp][] = [

@@ -2,7 +2,8 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { parseConfig } from '../../src/config/load.js'
-import { renderUnits, type Installation } from '../../src/units/render.js'
+import type { Installation } from '../../src/units/installation.js'
+import { renderUnits } from '../../src/units/render.js'
 import { expectSuccess, freePort, holdfast, makeApp, mustRun, registerModule, root, run, show, systemdVersion, uniqueApp, units, waitFor, type TestApp } from './harness.js'
 
 const installation: Installation = {

@@ -1,23 +1,16 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { checkPrograms, locatePrograms } from '../../../src/deploy/programs.js'
+import { makeProgramFiles } from '../../program-files.js'
 
 let folder: string
 let node: string
 let cli: string
 
 beforeEach(() => {
-  folder = realpathSync(mkdtempSync(join(tmpdir(), 'programs-')))
-  node = join(folder, 'bin/node')
-  cli = join(folder, 'lib/holdfast/dist/cli/main.js')
-  for (const file of [node, cli, join(folder, 'lib/holdfast/package.json'), join(folder, 'lib/holdfast/units/app.service'), join(folder, 'lib/commander/index.js')]) {
-    mkdirSync(join(file, '..'), { recursive: true, mode: 0o755 })
-    writeFileSync(file, '')
-  }
+  ({ folder, node, cli } = makeProgramFiles())
 })
-afterEach(() => rmSync(folder, { recursive: true }))
 
 describe('in the scope of a user', () => {
   const options = { scope: 'user' as const }

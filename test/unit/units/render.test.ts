@@ -2,7 +2,8 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadConfig, parseConfig } from '../../../src/config/load.js'
-import { renderUnits, type Installation } from '../../../src/units/render.js'
+import type { Installation } from '../../../src/units/installation.js'
+import { renderUnits } from '../../../src/units/render.js'
 
 const installation: Installation = {
   scope: 'system',
