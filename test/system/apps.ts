@@ -4,9 +4,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { defaultClients, startTraffic, type Traffic } from '../traffic/index.js'
-import { freePort, makeApp, registerModule, root, uniqueApp, type TestApp } from './harness.js'
+import { checkout, freePort, makeApp, registerModule, uniqueApp, type TestApp } from './harness.js'
 
-const target = join(root, 'test/traffic/target.js')
+const target = join(checkout, 'test/traffic/target.js')
 
 /** A server of a release; `before` and `after` are code around its listen(). */
 export function serverJs(release: string, { before = '', after = '' }: { before?: string; after?: string } = {}): string {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { startTraffic } from '../traffic/index.js'
-import { expectSuccess, freePort, holdfast, journal, makeApp, mustRun, root, systemctl, uniqueApp, waitFor, type TestApp } from './harness.js'
+import { checkout, expectSuccess, freePort, holdfast, journal, makeApp, mustRun, root, systemctl, uniqueApp, waitFor, type TestApp } from './harness.js'
 
 const page = await readFile(join(root, 'docs/runtime.md'), 'utf8')
 
@@ -28,7 +28,7 @@ async function install(prefix: string, command: string[], files: Record<string, 
 }
 
 it('level 0: the server in Node loses no request', async () => {
-  const target = `import { makeTarget } from ${JSON.stringify(join(root, 'test/traffic/target.js'))}\n`
+  const target = `import { makeTarget } from ${JSON.stringify(join(checkout, 'test/traffic/target.js'))}\n`
   const code = (release: string): string =>
     target + exampleWith('systemd-notify', {
       "(request, response) => response.end('release 1\\n')": `makeTarget({ release: '${release}', generation: process.env.HOLDFAST_GENERATION })`,
@@ -68,7 +68,7 @@ it('level 0: the server in Python loses no request', async () => {
 })
 
 it('level 2: the library', async () => {
-  const runtime = join(root, 'dist/runtime/index.js')
+  const runtime = join(checkout, 'dist/runtime/index.js')
   const app = await install('library', ['node', 'server.js'], { 'server.js': exampleWith('orderNumber', { "'holdfast'": JSON.stringify(runtime) }) })
   const answer = await (await fetch(`http://${app.address}/`, { headers: { connection: 'close' } })).text()
   expect(answer).toMatch(/^order 1, release \d{8}-\d{6}-[0-9a-f]{6}\n$/)

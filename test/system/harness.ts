@@ -2,6 +2,7 @@
  * What system tests share. They run inside the private systemd of scripts/with-systemd, one file after
  * the other; every test uses its own app name and addresses, and leaves nothing running.
  */
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -10,8 +11,14 @@ import { mustRun, root, run, type Result } from './run.js'
 
 export { mustRun, root, run, waitFor, type Result, type RunOptions } from './run.js'
 
+/**
+ * The project's folder where an app in its sandbox can read it: a checkout below /tmp, /home or /root is hidden from one.
+ * scripts/test shows it there.
+ */
+export const checkout = existsSync('/opt/holdfast') ? '/opt/holdfast' : root
+
 /** The preload module of the built runtime, for `node --import`. */
-export const registerModule = join(root, 'dist/runtime/register.js')
+export const registerModule = join(checkout, 'dist/runtime/register.js')
 
 /** The version of the systemd that the tests run under, such as 252. */
 export const systemdVersion = Number(process.env['WITH_SYSTEMD'])

@@ -2,7 +2,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { makeShop, type Shop } from './apps.js'
-import { expectSuccess, holdfast, mustRun, root, show, systemctl } from './harness.js'
+import { checkout, expectSuccess, holdfast, mustRun, root, show, systemctl } from './harness.js'
 
 /** Entries of the journal with these fields, as objects. */
 async function entries(...matches: string[]): Promise<Record<string, string>[]> {
@@ -14,7 +14,7 @@ async function entries(...matches: string[]): Promise<Record<string, string>[]> 
 const shopThatLogs = async (prefix: string): Promise<Shop> => {
   const shop = await makeShop(prefix, { config: 'watchdog = "5s"\n[start]\nsettle = "300ms"' })
   await shop.release('1', {
-    before: `import { log, status } from ${JSON.stringify(`${root}/dist/runtime/index.js`)}\nlog.warn('the stock is low', { itemsLeft: 3 })\nstatus('counting 100% of the rope')`,
+    before: `import { log, status } from ${JSON.stringify(`${checkout}/dist/runtime/index.js`)}\nlog.warn('the stock is low', { itemsLeft: 3 })\nstatus('counting 100% of the rope')`,
   })
   return shop
 }

@@ -8,7 +8,7 @@ const root = resolve(import.meta.dirname, '../..')
 
 /** Boots a guest with a state that lasts, and runs a script inside. */
 function boot(state: string, script: string): { status: number | null; output: string } {
-  const { status, stdout, stderr } = spawnSync(join(root, 'scripts/with-systemd'), ['--state', state, '--', 'bash', '-euc', script], {
+  const { status, stdout, stderr } = spawnSync(join(root, 'scripts/with-systemd'), ['--state', state, '--ro', `${root}:/opt/holdfast`, '--', 'bash', '-euc', script], {
     cwd: root, encoding: 'utf8', timeout: 60_000,
   })
   return { status, output: `${stdout}${stderr}` }
@@ -18,7 +18,7 @@ const install = `
 mkdir -p /srv/reboot
 cat > /srv/reboot/holdfast.toml <<.
 app = "reboot"
-command = ["node", "--import", "${root}/dist/runtime/register.js", "server.js"]
+command = ["node", "--import", "/opt/holdfast/dist/runtime/register.js", "server.js"]
 directory = "/srv/reboot"
 [listen]
 http = "127.0.0.1:7480"
