@@ -30,7 +30,7 @@ describe('systemctl restart', () => {
   })
 
   it('reuses the release when nothing has changed, and reload takes the folder as restart does', async () => {
-    const shop = await makeShop('same')
+    const shop = await makeShop('same', { config: '[start]\nsettle = "500ms"' })
     expectSuccess(await holdfast('install', shop.config))
     expectSuccess(await systemctl('restart', shop.name))
     expect(await ask(shop)).toEqual({ status: 200, release: '1', generation: '2' })
@@ -41,7 +41,7 @@ describe('systemctl restart', () => {
   })
 
   it('keeps the socket unit’s backlog', async () => {
-    const shop = await makeShop('backlog')
+    const shop = await makeShop('backlog', { config: '[start]\nsettle = "500ms"' })
     expectSuccess(await holdfast('install', shop.config))
     const { stdout } = await run('ss', ['-Hltn', `sport = :${shop.port}`])
     const somaxconn = Number(await readFile('/proc/sys/net/core/somaxconn', 'utf8'))
@@ -51,7 +51,7 @@ describe('systemctl restart', () => {
 
 describe('a broken release under load', () => {
   it.each(Object.entries(broken))('that %s leaves the good one alone', async (_, how) => {
-    const shop = await makeShop('broken', { config: '[start]\ntimeout = "3s"' })
+    const shop = await makeShop('broken', { config: '[start]\ntimeout = "3s"\nsettle = "1s"' })
     expectSuccess(await holdfast('install', shop.config))
     const before = await show(`${shop.name}@1.1.service`, 'MainPID', 'InvocationID')
     const socket = await show(`${shop.name}-http.socket`, 'InvocationID')
@@ -84,7 +84,7 @@ describe('a broken release under load', () => {
   })
 
   it('that crash-loops does not take the socket down, however often it is tried', async () => {
-    const shop = await makeShop('loop')
+    const shop = await makeShop('loop', { config: '[start]\nsettle = "500ms"' })
     expectSuccess(await holdfast('install', shop.config))
     const traffic = visit(shop)
     await shop.release('bad', broken['crashes at its start'])
