@@ -12,6 +12,7 @@ import type { Systemd } from '../systemd/systemd.js'
 import { runProgram } from '../systemd/systemctl.js'
 import { appService, socketUnit } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
+import { startSocket } from './listeners.js'
 import { isServing, observeInstances } from './observe.js'
 import type { Programs } from './programs.js'
 import { requestFolder } from './request.js'
@@ -144,15 +145,11 @@ async function writeUnits({ paths, config, stopSockets, disable, changes }: Inst
 
 async function openListener(systemd: Systemd, paths: AppPaths, { name, address }: Listener): Promise<void> {
   const unit = socketUnit(paths.app, name)
-  const [before] = await systemd.show([unit])
-  if (before?.active !== 'active') {
-    const { message } = await systemd.run('start', [unit])
-    const [after] = await systemd.show([unit])
-    if (after?.active !== 'active') {
-      throw new HoldfastError('systemd-failed', `${unit} did not start: ${message.split('\n')[0] || after?.result}`, {
-        hint: `journalctl${paths.scope === 'user' ? ' --user' : ''} -u ${unit}; then run this again`,
-      })
-    }
+  const refusal = await startSocket(systemd, unit)
+  if (refusal !== undefined) {
+    throw new HoldfastError('systemd-failed', `${unit} did not start: ${refusal.message || refusal.state?.result}`, {
+      hint: `journalctl${paths.scope === 'user' ? ' --user' : ''} -u ${unit}; then run this again`,
+    })
   }
   if (address.kind === 'unix') await setPermissions(systemd, unit, address.path)
 }

@@ -1,6 +1,7 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
+import { appendHistory } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
-import { appendHistory, readState } from '../release/state.js'
+import { readState } from '../release/state.js'
 import { writeRelease, type Release } from '../release/store.js'
 import type { Handover } from './plan.js'
 import { tidy } from './tidy.js'

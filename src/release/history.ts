@@ -1,13 +1,31 @@
-import { readFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AppPaths } from './paths.js'
-import type { HistoryEntry } from './state.js'
+
+/** One line of `history.jsonl`. */
+export interface HistoryEntry {
+  /** ISO 8601, UTC: when the handover ended. */
+  at: string
+  generation: number
+  /** Absent where it did not come to one: a handover that was refused. */
+  release?: string
+  from?: string
+  outcome: 'live' | 'failed'
+  reason?: string
+  durationMs: number
+}
+
+const historyFile = (paths: AppPaths): string => join(paths.state, 'history.jsonl')
+
+export function appendHistory(paths: AppPaths, entry: HistoryEntry): void {
+  appendFileSync(historyFile(paths), `${JSON.stringify(entry)}\n`, { mode: 0o644 })
+}
 
 /** The handovers of an app that have ended, oldest first. A line that a power cut has torn is left out. */
 export function readHistory(paths: AppPaths): HistoryEntry[] {
   let text: string
   try {
-    text = readFileSync(join(paths.state, 'history.jsonl'), 'utf8')
+    text = readFileSync(historyFile(paths), 'utf8')
   } catch {
     return []
   }

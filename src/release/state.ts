@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { writeDurably } from './durable-file.js'
@@ -21,19 +21,6 @@ export interface Live {
   processes: number
   /** ISO 8601, UTC. */
   since: string
-}
-
-/** One line of `history.jsonl`. */
-export interface HistoryEntry {
-  /** ISO 8601, UTC: when the handover ended. */
-  at: string
-  generation: number
-  /** Absent where it did not come to one: a handover that was refused. */
-  release?: string
-  from?: string
-  outcome: 'live' | 'failed'
-  reason?: string
-  durationMs: number
 }
 
 const stateFile = (paths: AppPaths): string => join(paths.state, 'state.json')
@@ -63,10 +50,6 @@ export function readState(paths: AppPaths): State {
 
 export function writeState(paths: AppPaths, state: State): void {
   writeDurably(stateFile(paths), `${JSON.stringify(state, null, 2)}\n`)
-}
-
-export function appendHistory(paths: AppPaths, entry: HistoryEntry): void {
-  appendFileSync(join(paths.state, 'history.jsonl'), `${JSON.stringify(entry)}\n`, { mode: 0o644 })
 }
 
 function isState(value: unknown): value is State {

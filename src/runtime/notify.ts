@@ -71,14 +71,6 @@ export function notifyWatchdog(): NotifyOutcome {
 }
 
 /**
- * EXTEND_TIMEOUT_USEC=: asks for more time to start or stop, counted from now.
- * @param byMs milliseconds; less than 1 counts as 1
- */
-export function notifyExtendTimeout(byMs: number): NotifyOutcome {
-  return sendNotifyInBackground(`EXTEND_TIMEOUT_USEC=${Math.max(1, Math.round(byMs)) * 1000}`)
-}
-
-/**
  * STATUS=: the line that `systemctl status` shows. At most one is sent per second; of those given in between the newest is
  * sent when the second is over, and `sent` then means that it will be.
  */
