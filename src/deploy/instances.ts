@@ -36,6 +36,11 @@ export async function prepareInstances(app: InstalledApp, { release, config }: R
         HOLDFAST_INSTANCE: `${generation}.${process}`,
         HOLDFAST_LISTEN: JSON.stringify(listeners),
         HOLDFAST_DRAIN_TIMEOUT_MS: String(config.drain.timeoutMs),
+        HOLDFAST_SHUTDOWN_TIMEOUT_MS: String(Math.min(90_000, config.drain.timeoutMs)),
+        HOLDFAST_HANG_TIMEOUT_MS: String(config.drain.timeoutMs),
+        HOLDFAST_RECONNECT_WINDOW_MS: '30000',
+        HOLDFAST_RECONNECT_RATE: '100',
+        HOLDFAST_STOP_FILE: `${paths.run}/${generation}.${process}.stop`,
       },
       secrets: readSecrets(app),
     })

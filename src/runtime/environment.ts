@@ -15,7 +15,25 @@ export interface InstanceEnvironment {
   HOLDFAST_LISTEN: string
   /** Milliseconds from SIGTERM to the hard end of the drain; systemd kills a little later. */
   HOLDFAST_DRAIN_TIMEOUT_MS: string
+  /** Milliseconds to the hard end when the machine shuts down, counted from when that is known. */
+  HOLDFAST_SHUTDOWN_TIMEOUT_MS: string
+  /** Milliseconds of silence after which systemd takes a draining instance for hung (TimeoutStopSec=). */
+  HOLDFAST_HANG_TIMEOUT_MS: string
+  /** Milliseconds over which WebSockets and event streams are closed, so that clients do not all come back at once. */
+  HOLDFAST_RECONNECT_WINDOW_MS: string
+  /** The most of them that are closed per second. */
+  HOLDFAST_RECONNECT_RATE: string
+  /** A file in which root says why this instance is stopped: a `StopReason`. Not there: somebody stopped the unit. */
+  HOLDFAST_STOP_FILE: string
 }
+
+/**
+ * Why an instance is to drain:
+ * - `deploy`: another generation takes over; clients that come back find it
+ * - `stop`: somebody stopped the app or the unit; nothing may be there to come back to
+ * - `shutdown`: the machine goes down, and waits for a shorter time. A drain of another reason may turn into this one
+ */
+export type StopReason = 'deploy' | 'stop' | 'shutdown'
 
 /** One listener as the instance is told of it. */
 export interface ListenerEnvironment {
