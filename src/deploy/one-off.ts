@@ -28,6 +28,11 @@ const instanceVariables: Record<Exclude<keyof InstanceEnvironment, 'HOLDFAST_APP
   HOLDFAST_INSTANCE: true,
   HOLDFAST_LISTEN: true,
   HOLDFAST_DRAIN_TIMEOUT_MS: true,
+  HOLDFAST_SHUTDOWN_TIMEOUT_MS: true,
+  HOLDFAST_HANG_TIMEOUT_MS: true,
+  HOLDFAST_RECONNECT_WINDOW_MS: true,
+  HOLDFAST_RECONNECT_RATE: true,
+  HOLDFAST_STOP_FILE: true,
 }
 
 /**
