@@ -4,7 +4,9 @@
  */
 import type net from 'node:net'
 import type { ConnectionHook, DrainHook } from './drain.js'
+import type { ExclusiveFunction } from './exclusive.js'
 import type { Instance } from './instance.js'
+import type { JobFunction, JobOptions } from './jobs.js'
 import type { Log } from './journal.js'
 import type { ConnectionKind } from './long-lived.js'
 import type { NotifyOutcome } from './notify.js'
@@ -13,7 +15,9 @@ import { sharedRuntime } from './shared.js'
 
 export type { ConnectionHook, DrainContext, DrainHook } from './drain.js'
 export type { StopReason } from './environment.js'
+export type { ExclusiveContext, ExclusiveFunction } from './exclusive.js'
 export type { Instance } from './instance.js'
+export type { JobContext, JobFunction, JobOptions } from './jobs.js'
 export type { JournalEntry, Log, LogFunction } from './journal.js'
 export type { ConnectionKind, DrainingConnection } from './long-lived.js'
 export type { NotifyOutcome } from './notify.js'
@@ -84,4 +88,32 @@ export function onDrain(hook: DrainHook): void
 export function onDrain(kind: ConnectionKind, hook: ConnectionHook): void
 export function onDrain(...args: [hook: DrainHook] | [kind: ConnectionKind, hook: ConnectionHook]): void {
   runtime.onDrain(...args)
+}
+
+/**
+ * Runs a function at once, and tracks it until its promise settles: a drain waits for it, up to `drain.timeout`, and
+ * `systemctl status` names it. A job that is started while the process drains is run and tracked as well; `draining` is what
+ * says to take no new ones.
+ * @param name for people, in the status and the log; need not be unique
+ * @param fn gets `{ signal, heartbeat }`: `signal` is aborted when the drain's deadline nears (a tenth of the time before, at
+ *   most 30 s), so that the job can save or requeue what it has
+ * @param options `heartbeatTimeoutMs`: a job that calls no `heartbeat()` for so long is not waited for
+ * @returns what the function returns; rejects with its error, or with a TypeError when an argument is none
+ */
+export function job<T>(name: string, fn: JobFunction<T>, options?: JobOptions): Promise<T> {
+  return runtime.job(name, fn, options)
+}
+
+/**
+ * Runs a function in one process of the app at a time, whatever generations and processes there are: at once when no other has
+ * work of that name, otherwise when the other has ended or died, the newest generation first. It is expected to run until
+ * `signal` is aborted, which happens when the drain begins, and counts as a job.
+ * @param name of the lock, one per app; outside systemd there is none
+ * @param fn gets `{ signal }`; when it settles, the lock is free, and this process does not take it again by itself
+ * @returns settles when the function has, or when the drain began before it was its turn; rejects with the function's error
+ *   (which is logged, too), with a TypeError when an argument is none or the name is in use in this process, and with an Error
+ *   when the operating system refuses the lock
+ */
+export function exclusive(name: string, fn: ExclusiveFunction): Promise<void> {
+  return runtime.exclusive(name, fn)
 }

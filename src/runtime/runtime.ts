@@ -3,10 +3,12 @@ import net from 'node:net'
 import { HoldfastError } from '../errors.js'
 import { bindInherited, type OriginalListen } from './bind.js'
 import { Drain, type ConnectionHook, type DrainHook } from './drain.js'
+import { ExclusiveWork, type ExclusiveFunction } from './exclusive.js'
 import { forgetInheritance, readInheritance, type InheritedListener } from './inherited.js'
 import {
   claimEnvironment, explainLostSockets, readInstance, readRole, type Instance, type Role,
 } from './instance.js'
+import { Jobs, type JobFunction, type JobOptions } from './jobs.js'
 import { createLog, type Log } from './journal.js'
 import { readDrainLimits } from './limits.js'
 import { formatRequest, readListenArguments, type ListenRequest } from './listen-arguments.js'
@@ -30,6 +32,8 @@ export class Runtime {
   readonly instance: Instance | undefined
   readonly log: Log
   readonly drain: Drain
+  readonly #jobs: Jobs
+  readonly #exclusive: ExclusiveWork
   readonly #inherited: readonly InheritedListener[] = []
   readonly #problems: readonly string[] = []
   readonly #servers = new Map<InheritedListener, net.Server>()
@@ -45,6 +49,11 @@ export class Runtime {
     this.instance = this.role === 'main' || this.role === 'lost' ? readInstance(env) : undefined
     this.log = createLog(this.instance, env)
     this.drain = new Drain({ log: this.log, limits: readDrainLimits(env), stopFile: env.HOLDFAST_STOP_FILE })
+    const { log, drain: { signal: draining } } = this
+    this.#jobs = new Jobs({ log, draining })
+    this.drain.waitForJobs(this.#jobs)
+    // A thread or a child of an instance is none, but what it runs must not run twice either.
+    this.#exclusive = new ExclusiveWork({ owner: readInstance(env), jobs: this.#jobs, log, draining, listen: this.#listen })
     if (this.role !== 'main') return
     const { listeners, problems } = readInheritance(env, pid)
     this.#inherited = listeners
@@ -87,6 +96,16 @@ export class Runtime {
       throw new TypeError(`onDrain(): there is no kind of connection ${JSON.stringify(args[0])}; there are ${connectionKinds.join(', ')}`)
     }
     this.drain.addConnectionHook(...args)
+  }
+
+  job<T>(name: string, fn: JobFunction<T>, options?: JobOptions): Promise<T> {
+    this.#activate()
+    return this.#jobs.run(name, fn, options)
+  }
+
+  exclusive(name: string, fn: ExclusiveFunction): Promise<void> {
+    this.#activate()
+    return this.#exclusive.run(name, fn)
   }
 
   /** Level 2: an app hands its server over. Settles when the server listens. */
