@@ -67,6 +67,7 @@ export async function holdName(
     // A holder that ends as soon as it has said hello is no holder.
     attempts = greeted && lastedMs > precedenceMs ? 0 : attempts + 1
     if (attempts === suspiciousAttempts) listener.onSilence()
+    if (signal.aborted) break
     const pauseMs = attempts === 0 ? 0 : Math.min(shortestPauseMs * 2 ** attempts, longestPauseMs)
     await pause((newest > self.generation ? precedenceMs : 0) + pauseMs * (0.5 + Math.random() / 2), signal)
   }
@@ -142,15 +143,20 @@ class Waiter {
     const startedAt = performance.now()
     const meeting: Meeting = { greeted: false, newest: 0, lastedMs: 0 }
     const socket = net.connect({ path: address })
-    const leave = (): unknown => socket.destroy()
     const silence = setTimeout(() => listener.onSilence(), greetingMs).unref()
-    signal.addEventListener('abort', leave, { once: true })
-    socket.on('error', () => {})
-    socket.once('close', () => {
+    const end = (): void => {
       clearTimeout(silence)
       signal.removeEventListener('abort', leave)
       onEnd({ ...meeting, lastedMs: performance.now() - startedAt })
-    })
+    }
+    // A drain may have nothing else to wait for: who leaves because of it knows at once.
+    const leave = (): void => {
+      end()
+      socket.destroy()
+    }
+    signal.addEventListener('abort', leave, { once: true })
+    socket.on('error', () => {})
+    socket.once('close', end)
     readLines(socket, (word, value) => {
       if (word === 'newest') meeting.newest = Number(value) || 0
       if (word !== 'holds' || meeting.greeted) return
