@@ -80,6 +80,12 @@ export class TrackedServer {
     return idle - this.#http2.size + this.#http2.countIdle()
   }
 
+  /** How many connections will end by themselves: those of HTTP, but no tunnels, and none of other protocols. */
+  countEnding(census: readonly DrainingConnection[]): number {
+    if (!this.#speaksHttp && this.#http2.size === 0) return 0
+    return this.#sockets.size - census.filter(({ kind }) => kind === 'tunnel').length
+  }
+
   /** Ends kept connections whose promised time is over where node does not do so itself. To be called about once a second. */
   endExpired(now: number): void {
     const { keepAliveTimeout } = this.#server as Partial<http.Server>

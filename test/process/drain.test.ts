@@ -383,4 +383,17 @@ describe('other servers', () => {
     client.socket.end()
     expect(await instance.untilExit()).toBe(0)
   })
+
+  test('whoever speaks another protocol ends its connections in its own handler', async () => {
+    await using supervisor = new Supervisor()
+    const [instance, address] = await startApp(supervisor, 'echo.mjs', { env: { OWN_HANDLER: '1' } })
+    const client = new RawClient(address)
+    client.send('one')
+    await client.untilReceived('one')
+    await drain(instance)
+    await client.untilReceived('bye')
+    await client.untilEnded()
+    expect(await instance.untilExit()).toBe(0)
+    expect(instance.output).toContain('1 connection ended')
+  })
 })
