@@ -33,7 +33,7 @@ export async function stopCommand(app: string, options: GlobalOptions & { dryRun
     print(`${app} was started again before it had stopped: ${holdfast} status ${app}`)
     return 1
   }
-  for (const unit of outcome.killed) print(`${unit} was killed: it did not end by its drain deadline.`)
+  for (const unit of outcome.killed) print(`${unit} was killed: it did not end in time.`)
   print(`${app} is stopped.`)
   return 0
 }
