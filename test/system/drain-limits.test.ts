@@ -131,7 +131,7 @@ describe('why it is stopped', () => {
     expect((await run('sh', ['-c', `ls /run/holdfast/${shop.name}/*.stop`])).stdout).toBe('')
   })
 
-  it('and a full /run fails no deploy', async () => {
+  it('is left unsaid when /run is full: no deploy fails of that', async () => {
     const shop = await makeLevelZero('fullrun', { lingerMs: 100 })
     expectSuccess(await holdfast('install', shop.config))
     const folder = `/run/holdfast/${shop.name}`
