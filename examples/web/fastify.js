@@ -21,4 +21,4 @@ closeWithGrace({ delay: 500 }, async ({ signal, err }) => {
   await app.close()
 })
 
-await app.listen({ port: Number(process.env.PORT ?? 3000), host: '0.0.0.0' })
+await app.listen({ port: Number(process.env.PORT ?? 3000), host: process.env.HOST ?? '0.0.0.0' })

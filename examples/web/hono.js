@@ -13,6 +13,7 @@ app.get('/slow', async (context) => {
 })
 app.get('/ticks', (context) =>
   streamSSE(context, async (stream) => {
+    stream.onAbort(() => console.log('a client of /ticks has gone'))
     for (let tick = 0; !stream.aborted; tick++) {
       await stream.writeSSE({ id: String(tick), event: 'tick', data: String(process.pid), retry: 500 })
       await stream.sleep(100)

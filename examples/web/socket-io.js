@@ -3,7 +3,8 @@ import http from 'node:http'
 import { Server } from 'socket.io'
 
 const server = http.createServer((request, response) => response.end(`hello from ${process.pid}\n`))
-const io = new Server(server)
+// A long poll lasts at most so long, and a drain waits for it.
+const io = new Server(server, { pingInterval: 5000 })
 
 io.on('connection', (socket) => {
   socket.emit('hello', process.pid)

@@ -4,10 +4,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { root } from './built.js'
-import type { Instance, Supervisor } from './supervisor.js'
+import type { Instance, SpawnOptions, Supervisor } from './supervisor.js'
 
 const folder = join(root, 'examples/web')
 const next = join(folder, 'next')
+
+/** Over which clients of long-lived connections come back, in milliseconds. */
+export const reconnectWindowMs = 1500
 
 /** Loads a client library out of the examples' own packages. */
 export const requireClient = createRequire(join(folder, 'package.json'))
@@ -47,34 +50,54 @@ function listSources(path: string): string[] {
 /** An example's generations on one socket; each handover is one as a deploy does it. */
 export class Handovers {
   readonly retired: Instance[] = []
-  live!: Instance
   readonly #supervisor: Supervisor
-  readonly #name: string
+  readonly #program: string
+  readonly #options: SpawnOptions
+  #live: Instance | undefined
 
-  private constructor(supervisor: Supervisor, name: string) {
+  private constructor(supervisor: Supervisor, program: string, options: SpawnOptions) {
     this.#supervisor = supervisor
-    this.#name = name
+    this.#program = program
+    this.#options = options
   }
 
-  static async begin(supervisor: Supervisor, name: string): Promise<[Handovers, string]> {
-    const handovers = new Handovers(supervisor, name)
+  /** @returns with the first generation ready; and the address of it all */
+  static async begin(supervisor: Supervisor, example: string, options: SpawnOptions = {}): Promise<[Handovers, string]> {
+    const handovers = new Handovers(supervisor, exampleProgram(example), options)
     const address = await supervisor.listen('http')
-    handovers.live = await handovers.start()
+    handovers.#live = await handovers.start()
     return [handovers, address]
   }
 
+  get live(): Instance {
+    if (!this.#live) throw new Error('nothing was started')
+    return this.#live
+  }
+
+  /** The next generation, ready; until `retire()` both accept. */
   async start(): Promise<Instance> {
-    const env = { PORT: '3000', NODE_ENV: 'production', NO_COLOR: '1', HOLDFAST_RECONNECT_WINDOW_MS: '1500' }
-    const instance = await this.#supervisor.start(exampleProgram(this.#name), { listeners: ['http'], env })
+    const stopFile = join(this.#supervisor.directory, 'stop')
+    writeFileSync(stopFile, 'deploy\n')
+    const env = {
+      PORT: '3000', NODE_ENV: 'production', NO_COLOR: '1',
+      HOLDFAST_STOP_FILE: stopFile, HOLDFAST_RECONNECT_WINDOW_MS: String(reconnectWindowMs),
+    }
+    const instance = await this.#supervisor.start(this.#program, {
+      listeners: ['http'], ...this.#options, env: { ...env, ...this.#options.env },
+    })
     await instance.untilReady()
     return instance
   }
 
-  retire(next: Instance): Instance {
-    const old = this.live
-    old.kill('SIGTERM')
-    this.retired.push(old)
-    this.live = next
-    return old
+  /** Asks the live generation to go, for the next one. */
+  retire(next: Instance): void {
+    this.live.kill('SIGTERM')
+    this.retired.push(this.live)
+    this.#live = next
+  }
+
+  /** Waits until all that were retired have ended. */
+  async ended(): Promise<number[]> {
+    return Promise.all(this.retired.map((instance) => instance.untilExit()))
   }
 }

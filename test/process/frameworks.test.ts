@@ -25,8 +25,15 @@ function keptConnection(address: string): (path: string, headers?: Record<string
     })
 }
 
+/** NestJS and Apollo raise the signal again when they are done: an end in order, for systemd too. */
+const bySigterm = -15
+/** Next.js exits like a shell that saw its child end by the signal; see docs/frameworks.md. */
+const likeSigterm = 143
+
 interface Example {
   name: string
+  /** How the process ends. Default 0. */
+  status?: number
   /** What the app's own shutdown prints. */
   shutdown: RegExp
   /** Where the default routes do not fit. */
@@ -40,13 +47,14 @@ const preflight = { 'apollo-require-preflight': 'yes' }
 const examples: Example[] = [
   { name: 'node-http', shutdown: /SIGTERM: closing the server\n[^]*server closed/ },
   { name: 'express', shutdown: /terminus: shutting down\n[^]*closing the database\n[^]*terminus: done/ },
-  { name: 'fastify', shutdown: /SIGTERM received, closing[^]*onClose: closing the database/ },
+  { name: 'fastify', shutdown: /(?=[^]*SIGTERM received, closing)[^]*onClose: closing the database/ },
   { name: 'koa', shutdown: /SIGTERM: terminating\n[^]*terminated/ },
   { name: 'hono', shutdown: /SIGTERM: closing\n[^]*server closed/ },
-  { name: 'nest', shutdown: /beforeApplicationShutdown: SIGTERM\n[^]*onApplicationShutdown/ },
-  { name: 'next', shutdown: /after: 65536 bytes/, post: { path: '/orders' } },
+  { name: 'nest', status: bySigterm, shutdown: /beforeApplicationShutdown: SIGTERM\n[^]*onApplicationShutdown/ },
+  { name: 'next', status: likeSigterm, shutdown: /after: slow page counted/, post: { path: '/orders' } },
   {
     name: 'apollo',
+    status: bySigterm,
     shutdown: /drainServer: closing subscriptions/,
     get: { path: '/graphql?query={hello}', headers: preflight },
     post: {
@@ -59,7 +67,7 @@ const examples: Example[] = [
 ]
 
 describe.concurrent('requests', () => {
-  test.each(examples)('$name: 3 overlapping handovers fail none, and the shutdown of its own runs', async ({ name, shutdown, get = {}, post = {}, slow = '/slow' }) => {
+  test.each(examples)('$name: 3 overlapping handovers fail none, and the shutdown of its own runs', async ({ name, status = 0, shutdown, get = {}, post = {}, slow = '/slow' }) => {
     await using supervisor = new Supervisor()
     const [handovers, address] = await Handovers.begin(supervisor, name)
     const traffic = new Traffic(address, { keepAlive: 4, fetch: 2, newConnections: 1, posts: 1, thinkMs: 20, get, post })
@@ -77,21 +85,37 @@ describe.concurrent('requests', () => {
       handovers.retire(next)
     }
     await traffic.untilAnswered(60)
-    const retiredAt = performance.now()
-    const statuses = await Promise.all(handovers.retired.map((instance) => instance.untilExit()))
-    const exitMs = performance.now() - retiredAt
+    const statuses = await handovers.ended()
     await traffic.untilAnswered(20)
     await traffic.stop()
-    console.log(name, traffic.answered, exitMs, statuses)
     expect(traffic.errors).toEqual([])
     const answers = await Promise.all(slowAnswers)
     for (const [index, text] of expected.entries()) expect(answers[index]).toContain(text)
     expect(traffic.answeredBy.size).toBe(4)
-    expect(statuses).toEqual([0, 0, 0])
-    expect(exitMs).toBeLessThan(8000)
+    expect(statuses).toEqual([status, status, status])
     for (const instance of handovers.retired) {
       expect(instance.output).toMatch(shutdown)
       expect(instance.output).toMatch(/drained in .*; nothing was cut/)
     }
   })
+})
+
+test('Fastify without a host: a second address of localhost is bound by node, with a warning, and a handover works all the same', async () => {
+  await using supervisor = new Supervisor()
+  // What localhost is differs from machine to machine: here it is both 127.0.0.1 and 127.0.0.2.
+  const twoAddresses = `
+    import dns from 'node:dns'
+    const { lookup } = dns
+    dns.lookup = (host, options, callback) =>
+      host === 'localhost' && options.all ? callback(null, ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }))) : lookup(host, options, callback)`
+  const [handovers, address] = await Handovers.begin(supervisor, 'fastify', {
+    nodeArguments: ['--import', `data:text/javascript,${encodeURIComponent(twoAddresses)}`],
+    env: { HOST: 'localhost' },
+  })
+  handovers.retire(await handovers.start())
+  expect(await handovers.ended()).toEqual([0])
+  expect(await keptConnection(address)('/')).toContain(`from ${handovers.live.pid}`)
+  for (const instance of [...handovers.retired, handovers.live]) {
+    expect(instance.output).toMatch(/listen\(\d+, "127.0.0.2"\): http \(.*\) is in use by another server of this process already/)
+  }
 })

@@ -12,11 +12,10 @@ const thinkMs = 20
 /** A client of a long-lived connection that moves to another generation when its own asks it to. */
 export abstract class MovingClient {
   answered = 0
-  /** Questions asked again since the connection ended before their answer came. */
-  resent = 0
   /** How each connection ended: the WebSocket's close code, or what stands for it. */
   readonly closes: (number | string)[] = []
-  readonly errors: string[] = []
+  /** What went wrong beside that: messages, or the HTTP status of a connection that did not come about. */
+  readonly errors: (number | string)[] = []
   protected stopped = false
   readonly #answeredBy = new Map<number, number>()
   readonly #waiters = new Set<() => void>()
@@ -73,16 +72,11 @@ export class EchoClient extends MovingClient {
 
   #connect(): void {
     this.#socket = new WebSocket(`ws://${this.#address}/`)
-    let isWaiting = false
-    const ask = (): void => {
-      isWaiting = true
-      this.#socket.send(String(this.#next))
-    }
+    const ask = (): void => this.#socket.send(String(this.#next))
     this.#socket.on('message', (data: Buffer) => {
       const { hello, echo, from } = JSON.parse(String(data)) as { hello?: number; echo?: string; from: number }
       if (hello !== undefined) return ask()
       if (echo !== String(this.#next)) this.errors.push(`echo ${echo} in place of ${this.#next}`)
-      isWaiting = false
       this.#next++
       this.noteAnswer(from)
       setTimeout(() => this.#socket.readyState === WebSocket.OPEN && ask(), thinkMs * (0.5 + Math.random()))
@@ -91,7 +85,6 @@ export class EchoClient extends MovingClient {
     this.#socket.on('close', (code: number) => {
       if (this.stopped) return
       this.closes.push(code)
-      if (isWaiting) this.resent++
       setTimeout(() => this.#connect(), 100 * Math.random())
     })
   }
@@ -100,18 +93,27 @@ export class EchoClient extends MovingClient {
 /** Of the Socket.IO example: one acknowledged echo after the other; the library reconnects and repeats by itself, as `retries` says. */
 export class SocketIoClient extends MovingClient {
   readonly #socket: any
+  #hasTried = false
 
   /** @param transports default: Socket.IO's own, which is HTTP long-polling at first, then a WebSocket */
   constructor(address: string, transports?: string[]) {
     super()
     this.#socket = io(`http://${address}`, { forceNew: true, retries: 5, ackTimeout: 3000, ...(transports && { transports }) })
     this.#socket.io.on('open', () => this.#socket.io.engine.on('upgrade', () => this.check()))
-    this.#socket.on('connect', () => this.check())
-    this.#socket.on('connect_error', (error: Error) => this.errors.push(error.message))
+    this.#socket.on('connect', () => this.#try())
+    this.#socket.on('connect_error', ({ message, context }: Error & { context?: { status?: number } }) => {
+      this.errors.push(context?.status ?? message)
+      this.#try()
+    })
     this.#socket.on('disconnect', (reason: string, details?: { context?: { code?: number; status?: number } }) => {
       if (!this.stopped) this.closes.push(details?.context?.code ?? details?.context?.status ?? reason)
     })
     void this.#run()
+  }
+
+  /** Waits until a connection has come about, or has not. */
+  async untilTried(): Promise<void> {
+    await this.until('attempt to connect', () => this.#hasTried)
   }
 
   async untilTransport(name: string): Promise<void> {
@@ -121,6 +123,11 @@ export class SocketIoClient extends MovingClient {
   stop(): void {
     this.stopped = true
     this.#socket.disconnect()
+  }
+
+  #try(): void {
+    this.#hasTried = true
+    this.check()
   }
 
   async #run(): Promise<void> {
