@@ -4,7 +4,7 @@ import { Handovers, reconnectWindowMs, requireExamples } from './examples.js'
 import { Supervisor } from './supervisor.js'
 import { EchoClient, EventSourceClient, SocketIoClient, SubscriptionClient, type MovingClient } from './moving-clients.js'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000, maxConcurrency: 3 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000, maxConcurrency: 7 })
 beforeAll(async () => {
   requireExamples()
   await ensureBuilt()
@@ -114,7 +114,8 @@ describe.concurrent('sockets', () => {
     await using supervisor = new Supervisor()
     const [handovers, address] = await Handovers.begin(supervisor, 'apollo')
     const clients = Array.from({ length: 10 }, () => new SubscriptionClient(address))
-    await moveThrice(handovers, clients, 4000)
+    // graphql-ws waits up to 4 s before it connects again.
+    await moveThrice(handovers, clients, 8000)
     for (const client of clients) {
       expect(client.errors).toEqual([])
       expect(client.closes).toEqual([1001, 1001, 1001])

@@ -45,13 +45,9 @@ interface Example {
 const preflight = { 'apollo-require-preflight': 'yes' }
 
 const examples: Example[] = [
-  { name: 'node-http', shutdown: /SIGTERM: closing the server\n[^]*server closed/ },
-  { name: 'express', shutdown: /terminus: shutting down\n[^]*closing the database\n[^]*terminus: done/ },
-  { name: 'fastify', shutdown: /(?=[^]*SIGTERM received, closing)[^]*onClose: closing the database/ },
-  { name: 'koa', shutdown: /SIGTERM: terminating\n[^]*terminated/ },
-  { name: 'hono', shutdown: /SIGTERM: closing\n[^]*server closed/ },
-  { name: 'nest', status: bySigterm, shutdown: /beforeApplicationShutdown: SIGTERM\n[^]*onApplicationShutdown/ },
+  // First those that take longest.
   { name: 'next', status: likeSigterm, shutdown: /after: slow page counted/, post: { path: '/orders' } },
+  { name: 'nest', status: bySigterm, shutdown: /beforeApplicationShutdown: SIGTERM\n[^]*onApplicationShutdown/ },
   {
     name: 'apollo',
     status: bySigterm,
@@ -64,6 +60,11 @@ const examples: Example[] = [
     },
     slow: '/graphql?query={slow}',
   },
+  { name: 'node-http', shutdown: /SIGTERM: closing the server\n[^]*server closed/ },
+  { name: 'express', shutdown: /terminus: shutting down\n[^]*closing the database\n[^]*terminus: done/ },
+  { name: 'fastify', shutdown: /(?=[^]*SIGTERM received, closing)[^]*onClose: closing the database/ },
+  { name: 'koa', shutdown: /SIGTERM: terminating\n[^]*terminated/ },
+  { name: 'hono', shutdown: /SIGTERM: closing\n[^]*server closed/ },
 ]
 
 describe.concurrent('requests', () => {

@@ -71,18 +71,22 @@ export class EchoClient extends MovingClient {
   }
 
   #connect(): void {
-    this.#socket = new WebSocket(`ws://${this.#address}/`)
-    const ask = (): void => this.#socket.send(String(this.#next))
-    this.#socket.on('message', (data: Buffer) => {
+    const socket = new WebSocket(`ws://${this.#address}/`)
+    this.#socket = socket
+    const ask = (): void => {
+      // It may have been closed meanwhile: then the next connection asks.
+      if (socket.readyState === WebSocket.OPEN) socket.send(String(this.#next))
+    }
+    socket.on('message', (data: Buffer) => {
       const { hello, echo, from } = JSON.parse(String(data)) as { hello?: number; echo?: string; from: number }
       if (hello !== undefined) return ask()
       if (echo !== String(this.#next)) this.errors.push(`echo ${echo} in place of ${this.#next}`)
       this.#next++
       this.noteAnswer(from)
-      setTimeout(() => this.#socket.readyState === WebSocket.OPEN && ask(), thinkMs * (0.5 + Math.random()))
+      setTimeout(ask, thinkMs * (0.5 + Math.random()))
     })
-    this.#socket.on('error', (error: Error) => this.errors.push(error.message))
-    this.#socket.on('close', (code: number) => {
+    socket.on('error', (error: Error) => this.errors.push(error.message))
+    socket.on('close', (code: number) => {
       if (this.stopped) return
       this.closes.push(code)
       setTimeout(() => this.#connect(), 100 * Math.random())
