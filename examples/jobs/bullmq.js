@@ -8,7 +8,7 @@ const redis = new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null })
 
 async function writeReport({ number, pages }, signal) {
   for (let page = 1; page <= pages; page++) await delay(100, undefined, { signal })
-  await redis.rpush('reports', JSON.stringify({ number, instance: instance?.name }))
+  await redis.rpush('reports', JSON.stringify({ number, instance: instance?.name, endedAt: Date.now() }))
 }
 
 const worker = new Worker('report', (report, token) => job(`report ${report.data.number}`, async ({ signal }) => {

@@ -1,0 +1,207 @@
+/** Deploys of workers of real job queues, while their jobs run. */
+import { cp, readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { startPostgresql, startRedis } from './databases.js'
+import { activeState, checkout, expectSuccess, holdfast, journal, makeApp, mustRun, registerModule, systemctl, uniqueApp, units, waitFor, type TestApp } from './harness.js'
+
+const examples = join(checkout, 'examples/jobs')
+const require = createRequire(join(examples, 'package.json'))
+
+/** A report that was written: by which instance, and when the queue gave it to that. */
+interface Done {
+  number: number
+  instance: string
+  startedAt: number
+  endedAt: number
+}
+
+interface Queue {
+  /** What the worker is to know. */
+  env: Record<string, string>
+  enqueue(reports: { number: number; pages: number }[]): Promise<void>
+  /** What was written so far, in order. */
+  done(): Promise<Done[]>
+  /** How many are with a worker now. */
+  active(): Promise<number>
+  /** How many the queue takes for done. */
+  completed(): Promise<number>
+}
+
+async function openPgBoss(): Promise<Queue> {
+  const url = await startPostgresql()
+  const { Pool } = require('pg')
+  const database = new Pool({ connectionString: url })
+  await database.query('CREATE TABLE reports (number int, instance text, ended_at timestamptz DEFAULT clock_timestamp())')
+  const boss = new (require('pg-boss'))(url)
+  boss.on('error', console.error)
+  await boss.start()
+  await boss.createQueue('report', { retryLimit: 5 })
+  onTestFinished(async () => {
+    await boss.stop({ graceful: false })
+    await database.end()
+  })
+  const count = async (state: string): Promise<number> =>
+    Number((await database.query("SELECT count(*) FROM pgboss.job WHERE name = 'report' AND state = $1", [state])).rows[0].count)
+  return {
+    env: { DATABASE_URL: url },
+    enqueue: (reports) => boss.insert(reports.map((data) => ({ name: 'report', data, retryLimit: 5 }))),
+    done: async () => {
+      const { rows } = await database.query(
+        "SELECT number, instance, ended_at, started_on FROM reports JOIN pgboss.job ON name = 'report' AND (data->>'number')::int = number ORDER BY ended_at",
+      )
+      return rows.map((row: { number: number; instance: string; started_on: Date; ended_at: Date }) => (
+        { number: row.number, instance: row.instance, startedAt: row.started_on.getTime(), endedAt: row.ended_at.getTime() }
+      ))
+    },
+    active: () => count('active'),
+    completed: () => count('completed'),
+  }
+}
+
+async function openBullmq(): Promise<Queue> {
+  const url = await startRedis()
+  const { Queue: BullQueue } = require('bullmq')
+  const { Redis } = require('ioredis')
+  const redis = new Redis(url, { maxRetriesPerRequest: null })
+  const queue = new BullQueue('report', { connection: redis })
+  onTestFinished(async () => {
+    await queue.close()
+    redis.disconnect()
+  })
+  return {
+    env: { REDIS_URL: url },
+    enqueue: (reports) => queue.addBulk(reports.map((data) => ({ name: 'report', data, opts: { jobId: `report-${data.number}` } }))),
+    done: async () => Promise.all((await redis.lrange('reports', 0, -1)).map(async (text: string) => {
+      const { number, instance, endedAt } = JSON.parse(text)
+      return { number, instance, endedAt, startedAt: (await queue.getJob(`report-${number}`)).processedOn }
+    })),
+    active: () => queue.getActiveCount(),
+    completed: () => queue.getCompletedCount(),
+  }
+}
+
+/** Workers as the libraries' documentation has them: nothing of Holdfast in the code, and an end of their own on SIGTERM. */
+const unmodified = {
+  'pg-boss': `
+import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
+import PgBoss from 'pg-boss'
+const database = new pg.Pool({ connectionString: process.env.DATABASE_URL })
+const boss = new PgBoss(process.env.DATABASE_URL)
+boss.on('error', console.error)
+await boss.start()
+await boss.createQueue('report', { retryLimit: 5 })
+await boss.work('report', { pollingIntervalSeconds: 0.5 }, async ([{ data }]) => {
+  await delay(data.pages * 100)
+  await database.query('INSERT INTO reports (number, instance) VALUES ($1, $2)', [data.number, process.env.HOLDFAST_INSTANCE])
+})
+process.on('SIGTERM', async () => {
+  await boss.stop({ graceful: true })
+  process.exit(0)
+})
+`,
+  bullmq: `
+import { setTimeout as delay } from 'node:timers/promises'
+import { Worker } from 'bullmq'
+import { Redis } from 'ioredis'
+const redis = new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null })
+const worker = new Worker('report', async ({ data }) => {
+  await delay(data.pages * 100)
+  await redis.rpush('reports', JSON.stringify({ number: data.number, instance: process.env.HOLDFAST_INSTANCE, endedAt: Date.now() }))
+}, { connection: redis })
+worker.on('error', console.error)
+process.on('SIGTERM', async () => {
+  await worker.close()
+  process.exit(0)
+})
+`,
+}
+
+const example = (kind: string): Promise<string> => readFile(join(examples, `${kind}.js`), 'utf8')
+
+async function install(worker: string, queue: Queue, drain: string): Promise<TestApp> {
+  const app = await makeApp({
+    name: uniqueApp('queue'),
+    files: { 'worker.js': worker, 'package.json': '{"type":"module"}' },
+    config: `command = ["node", "--import", ${JSON.stringify(registerModule)}, "worker.js"]
+env = { ${Object.entries(queue.env).map(([name, value]) => `${name} = ${JSON.stringify(value)}`).join(', ')} }
+[start]
+settle = "300ms"
+[drain]
+${drain}`,
+  })
+  const modules = join(app.folder, 'node_modules')
+  await cp(join(examples, 'node_modules'), modules, { recursive: true })
+  for (const part of ['package.json', 'dist']) await cp(join(checkout, part), join(modules, 'holdfast', part), { recursive: true })
+  expectSuccess(await holdfast('install', app.config))
+  return app
+}
+
+/** When the drain of an instance began, in milliseconds. */
+async function drainBegan(app: TestApp, instance: string): Promise<number> {
+  await mustRun('journalctl', ['--sync'])
+  const text = await mustRun('journalctl', ['--output=json', `HOLDFAST_APP=${app.name}`, `HOLDFAST_INSTANCE=${instance}`, 'PHASE=drain'])
+  return Number(JSON.parse(text.split('\n')[0] ?? '').__REALTIME_TIMESTAMP) / 1000
+}
+
+/** The instance that took the newest report has it still. */
+async function untilTakenBy(queue: Queue, app: TestApp, generation: number): Promise<void> {
+  await waitFor(`generation ${generation} has a report`, async () => {
+    const status = await mustRun('systemctl', ['show', '-P', 'MainPID', `${app.name}@${generation}.1.service`])
+    return Number(status) > 0 && (await queue.active()) > 0
+  })
+}
+
+const untilAlone = (app: TestApp, generation: number): Promise<unknown> =>
+  waitFor('the older generations have ended', async () => (await units(`${app.name}@*`, 'active', 'activating', 'deactivating')).join() === `${app.name}@${generation}.1.service`, { timeoutMs: 30_000 })
+
+describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', (kind, open) => {
+  it.each([
+    ['as in examples/jobs', () => example(kind)],
+    ['with a SIGTERM handler of its own and nothing of Holdfast', () => unmodified[kind]],
+  ])('%s: reports that are written while two deploys pass are written once', async (_, worker) => {
+    // What setup has installed is not for systemd to start.
+    expect(await Promise.all(['postgresql.service', 'redis-server.service'].map(activeState))).toEqual(['inactive', 'inactive'])
+    const queue = await open()
+    const app = await install(await worker(), queue, 'timeout = "1min"')
+    const numbers = Array.from({ length: 9 }, (__, number) => number)
+    await queue.enqueue(numbers.map((number) => ({ number, pages: 20 })))
+    for (const generation of [1, 2]) {
+      // One is done, so that the next one is its own and has just begun.
+      await waitFor(`generation ${generation} has written a report`, async () => (await queue.done()).some(({ instance }) => instance === `${generation}.1`), { timeoutMs: 30_000 })
+      await untilTakenBy(queue, app, generation)
+      expectSuccess(await systemctl('restart', app.name))
+    }
+    await waitFor('all are done', async () => (await queue.completed()) === numbers.length, { timeoutMs: 60_000 })
+    await untilAlone(app, 3)
+
+    const done = await queue.done()
+    expect(done.map(({ number }) => number).sort((a, b) => a - b)).toEqual(numbers)
+    expect(await queue.active()).toBe(0)
+    expect([...new Set(done.map(({ instance }) => instance))].sort()).toEqual(['1.1', '2.1', '3.1'])
+    for (const instance of ['1.1', '2.1']) {
+      const began = await drainBegan(app, instance)
+      const own = done.filter((report) => report.instance === instance)
+      // What it had was finished; what a query already under way brought may have come in the first moment.
+      expect(own.filter(({ endedAt }) => endedAt > began).length).toBeGreaterThanOrEqual(1)
+      expect(own.filter(({ startedAt }) => startedAt > began + 250)).toEqual([])
+    }
+    expect(await journal(app.name)).not.toMatch(/cut: |drain-cut|SIGKILL/)
+  })
+
+  it('a report that the deadline cuts off is written by the next generation, once', async () => {
+    const queue = await open()
+    const app = await install(await example(kind), queue, 'timeout = "8s"')
+    await queue.enqueue([{ number: 1, pages: 110 }])
+    await untilTakenBy(queue, app, 1)
+    expectSuccess(await systemctl('restart', app.name))
+    await untilAlone(app, 2)
+    expect(await queue.done()).toEqual([])
+    await waitFor('it is done', async () => (await queue.completed()) === 1, { timeoutMs: 30_000 })
+    const done = await queue.done()
+    expect(done.map(({ number, instance }) => ({ number, instance }))).toEqual([{ number: 1, instance: '2.1' }])
+    expect(await journal(app.name)).toMatch(/drained in [78]\.\d s: .*1 job failed; nothing was cut/)
+  })
+})
