@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import type { OriginalListen } from './bind.js'
 import type { Instance } from './instance.js'
 import { readFunction, readName, type Jobs } from './jobs.js'
@@ -14,6 +15,14 @@ export type ExclusiveFunction = (context: ExclusiveContext) => void | PromiseLik
 
 /** libuv before 1.46 (node before 20.4) gives every abstract name the same address. */
 const firstLibuv = [1, 46] as const
+
+/**
+ * What an app's locks belong to: its folder below the manager's, which tells the system's apps from those of a user's own manager.
+ * Not its user, which a new generation may change.
+ */
+export function lockScope(app: string, env: NodeJS.ProcessEnv = process.env): string {
+  return env.HOLDFAST_STOP_FILE?.startsWith('/') ? dirname(env.HOLDFAST_STOP_FILE) : `/${process.getuid?.() ?? 0}/${app}`
+}
 
 /** Work that runs in one process of an app at a time, whatever generations there are. */
 export class ExclusiveWork {
@@ -86,8 +95,7 @@ export class ExclusiveWork {
   #lock(name: string, shown: string, owner: Instance, listener: Parameters<typeof holdName>[2]['listener']): Promise<HeldName | undefined> {
     const [major = 0, minor = 0] = process.versions.uv.split('.').map(Number)
     if (major === firstLibuv[0] && minor < firstLibuv[1]) throw new Error(`exclusive work ${shown} needs node 20.4 or later, and this is ${process.version}`)
-    const address = lockAddress(owner.app, name, process.getuid?.() ?? 0)
-    return holdName(address, owner, { signal: this.#draining, listen: this.#listen, listener }).catch((error: unknown) => {
+    return holdName(lockAddress(lockScope(owner.app), name), owner, { signal: this.#draining, listen: this.#listen, listener }).catch((error: unknown) => {
       throw new Error(`exclusive work ${shown} cannot have its lock, a unix socket: ${String(error)}`, { cause: error })
     })
   }

@@ -37,14 +37,17 @@ export interface HeldName {
 /**
  * The address of a lock: an abstract unix socket, which is gone with its process, whatever ended that. One network namespace
  * has one such name, so instances with a PrivateNetwork= of their own do not see each other's.
+ * @param scope what has one lock of that name: a path, of the app
  */
-export function lockAddress(app: string, name: string, uid: number): string {
-  const word = plainName.test(name) ? name : `sha256/${createHash('sha256').update(name).digest('hex').slice(0, 40)}`
-  const address = `\0holdfast/${uid}/${app}/${word}`
-  if (Buffer.byteLength(address) > addressLength) return lockAddress(createHash('sha256').update(app).digest('hex').slice(0, 16), name, uid)
+export function lockAddress(scope: string, name: string): string {
+  const word = plainName.test(name) ? name : `sha256/${hash(name)}`
+  const plain = `\0holdfast${scope}/${word}`
+  const address = Buffer.byteLength(plain) > addressLength ? `\0holdfast/sha256/${hash(`${scope}/${word}`)}` : plain
   // node 20 fills it up with NULs, node 22 does not, and these are two names to the kernel: so it is always full.
   return address + '\0'.repeat(addressLength - Buffer.byteLength(address))
 }
+
+const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 40)
 
 /**
  * Waits until this process holds a name. Who does not get it connects to the holder, whose end, kill -9 included, ends the

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { lockScope } from '../../src/runtime/exclusive.js'
 import { lockAddress } from '../../src/runtime/name-lock.js'
 import { ensureBuilt } from './built.js'
 import { Supervisor, type Instance, type SpawnOptions } from './supervisor.js'
@@ -68,7 +69,7 @@ function gaps(entries: Entry[]): number[] {
 
 /** Waits until the holder has told its waiters that this generation is the newest of them. */
 async function untilNewest(name: string, generation: number): Promise<void> {
-  const socket = net.connect({ path: lockAddress('scenario', name, process.getuid?.() ?? 0) })
+  const socket = net.connect({ path: lockAddress(lockScope('scenario', {}), name) })
   let text = ''
   socket.on('data', (piece) => (text += String(piece)))
   socket.write('waits 0\n')
@@ -167,7 +168,7 @@ describe('strangers', () => {
   /** Takes the name as another program of the same machine could. */
   async function squat(name: string, onConnection: (socket: net.Socket) => void): Promise<net.Server> {
     const server = net.createServer(onConnection)
-    await new Promise<void>((resolve) => server.listen(lockAddress('scenario', name, process.getuid?.() ?? 0), resolve))
+    await new Promise<void>((resolve) => server.listen(lockAddress(lockScope('scenario', {}), name), resolve))
     return server
   }
 
@@ -202,7 +203,7 @@ describe('strangers', () => {
     const { name, start, entries } = makeTicker(supervisor)
     const first = await start()
     await until('1.1 ticks', () => has(entries(), '1.1', 'ticks'))
-    const path = lockAddress('scenario', name, process.getuid?.() ?? 0)
+    const path = lockAddress(lockScope('scenario', {}), name)
     const strangers = ['', 'waits 99999999999\n', 'nonsense\n', 'x'.repeat(1_000_000), 'waits NaN\nwaits -1\n'].map((text) => {
       const socket = net.connect({ path }).on('error', () => {})
       socket.write(text)
@@ -223,6 +224,8 @@ describe('the function', () => {
     await using supervisor = new Supervisor()
     const instance = await supervisor.start('exclusive-input.mjs')
     await instance.until('it is not done', () => instance.output.includes('done'))
+    instance.kill('SIGTERM')
+    expect(await instance.untilExit()).toBe(0)
     for (const line of [
       'no name: TypeError: the name of a job must be a string, not undefined', 'empty name: TypeError: the name of a job must not be empty',
       'no function: TypeError: a job must be a function, not undefined', 'huge runs', 'huge name: settled undefined', 'lines runs',
@@ -231,8 +234,6 @@ describe('the function', () => {
       'second: TypeError: exclusive work twice is there already in this process', 'first: settled undefined',
     ]) expect(instance.output).toContain(line)
     expect(instance.output).not.toContain('second runs')
-    instance.kill('SIGTERM')
-    expect(await instance.untilExit()).toBe(0)
     expect(instance.output).toContain('in the drain: settled undefined')
     expect(instance.output).not.toContain('late runs')
   })
