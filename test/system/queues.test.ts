@@ -2,6 +2,7 @@
 import { cp, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { startPostgresql, startRedis } from './databases.js'
 import { activeState, checkout, expectSuccess, holdfast, journal, makeApp, mustRun, registerModule, systemctl, uniqueApp, units, waitFor, type TestApp } from './harness.js'
@@ -23,6 +24,8 @@ interface Queue {
   enqueue(reports: { number: number; pages: number }[]): Promise<void>
   /** What was written so far, in order. */
   done(): Promise<Done[]>
+  /** How many no worker has taken. */
+  waiting(): Promise<number>
   /** How many are with a worker now. */
   active(): Promise<number>
   /** How many the queue takes for done. */
@@ -55,6 +58,7 @@ async function openPgBoss(): Promise<Queue> {
         { number: row.number, instance: row.instance, startedAt: row.started_on.getTime(), endedAt: row.ended_at.getTime() }
       ))
     },
+    waiting: () => count('created'),
     active: () => count('active'),
     completed: () => count('completed'),
   }
@@ -77,6 +81,7 @@ async function openBullmq(): Promise<Queue> {
       const { number, instance, endedAt } = JSON.parse(text)
       return { number, instance, endedAt, startedAt: (await queue.getJob(`report-${number}`)).processedOn }
     })),
+    waiting: () => queue.getWaitingCount(),
     active: () => queue.getActiveCount(),
     completed: () => queue.getCompletedCount(),
   }
@@ -146,12 +151,23 @@ async function drainBegan(app: TestApp, instance: string): Promise<number> {
   return Number(JSON.parse(text.split('\n')[0] ?? '').__REALTIME_TIMESTAMP) / 1000
 }
 
-/** The instance that took the newest report has it still. */
-async function untilTakenBy(queue: Queue, app: TestApp, generation: number): Promise<void> {
-  await waitFor(`generation ${generation} has a report`, async () => {
-    const status = await mustRun('systemctl', ['show', '-P', 'MainPID', `${app.name}@${generation}.1.service`])
-    return Number(status) > 0 && (await queue.active()) > 0
-  })
+/** Enqueues reports of 2 s, so that each worker always finds one. */
+function feed(queue: Queue): { stop: () => Promise<number[]> } {
+  const numbers: number[] = []
+  let isFed = false
+  const fed = (async () => {
+    while (!isFed) {
+      if ((await queue.waiting()) < 2) await queue.enqueue([{ number: numbers.push(numbers.length) - 1, pages: 20 }])
+      await delay(50)
+    }
+  })()
+  const stop = async (): Promise<number[]> => {
+    isFed = true
+    await fed
+    return numbers
+  }
+  onTestFinished(() => stop().then(() => {}, () => {}))
+  return { stop }
 }
 
 const untilAlone = (app: TestApp, generation: number): Promise<unknown> =>
@@ -166,14 +182,13 @@ describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', 
     expect(await Promise.all(['postgresql.service', 'redis-server.service'].map(activeState))).toEqual(['inactive', 'inactive'])
     const queue = await open()
     const app = await install(await worker(), queue, 'timeout = "1min"')
-    const numbers = Array.from({ length: 9 }, (__, number) => number)
-    await queue.enqueue(numbers.map((number) => ({ number, pages: 20 })))
-    for (const generation of [1, 2]) {
-      // One is done, so that the next one is its own and has just begun.
+    const feeder = feed(queue)
+    for (const generation of [1, 2, 3]) {
+      // One is done, so that the next one is its own as well.
       await waitFor(`generation ${generation} has written a report`, async () => (await queue.done()).some(({ instance }) => instance === `${generation}.1`), { timeoutMs: 30_000 })
-      await untilTakenBy(queue, app, generation)
-      expectSuccess(await systemctl('restart', app.name))
+      if (generation < 3) expectSuccess(await systemctl('restart', app.name))
     }
+    const numbers = await feeder.stop()
     await waitFor('all are done', async () => (await queue.completed()) === numbers.length, { timeoutMs: 60_000 })
     await untilAlone(app, 3)
 
@@ -195,7 +210,7 @@ describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', 
     const queue = await open()
     const app = await install(await example(kind), queue, 'timeout = "8s"')
     await queue.enqueue([{ number: 1, pages: 110 }])
-    await untilTakenBy(queue, app, 1)
+    await waitFor('generation 1 has it', async () => (await queue.active()) === 1)
     expectSuccess(await systemctl('restart', app.name))
     await untilAlone(app, 2)
     expect(await queue.done()).toEqual([])
