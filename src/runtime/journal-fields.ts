@@ -33,10 +33,10 @@ export function fieldValue(value: unknown): string {
   } catch {
     text = '[unprintable]'
   }
-  // oxlint-disable-next-line no-control-regex -- NUL is exactly what must go
-  text = text.replace(/\u0000/g, '')
   const surplus = text.length - maxValueLength
-  return surplus > 0 ? `${text.slice(0, maxValueLength)}… (${surplus} more characters)` : text
+  // oxlint-disable-next-line no-control-regex -- NUL is exactly what must go
+  const clean = text.slice(0, maxValueLength).replace(/\u0000/g, '')
+  return surplus > 0 ? `${clean}… (${surplus} more characters)` : clean
 }
 
 /**

@@ -65,6 +65,8 @@ export class Runtime {
     this.#activate()
     if (this.role !== 'main') return 'not-supervised'
     if (this.#ready === 'sent') return 'sent'
+    // SIGTERM came first: the instance is on its way out.
+    if (this.drain.signal.aborted) return 'failed'
     const served = this.#inherited.filter((listener) => this.#servers.has(listener)).map(formatListener)
     this.#ready = notifyReady(this.#status ?? (served.length > 0 ? `serving ${served.join(', ')}` : 'running'))
     if (this.#ready === 'failed') this.log.error('READY=1 could not be sent: see `holdfast doctor`')
@@ -131,6 +133,10 @@ export class Runtime {
 
   #bind(server: net.Server, request: ListenRequest, match: Match, args: unknown[]): net.Server {
     if (this.role === 'main' && request.kind !== 'ephemeral' && request.kind !== 'other') this.drain.attach(server)
+    if (this.drain.signal.aborted && match.kind !== 'none') {
+      this.log.notice(`${formatRequest(request)} comes when this instance drains: it does not accept any more`)
+      return server
+    }
     if (match.kind === 'taken' || match.kind === 'none') {
       this.#warnUnlisted(request, match)
       return this.#listen.apply(server, args)
@@ -146,7 +152,13 @@ export class Runtime {
       server.off(errorMonitor as unknown as string, release)
       if (this.#isPreloaded && this.#unused().length === 0) this.ready()
     })
-    return bindInherited(server, listener, request, this.#listen)
+    try {
+      return bindInherited(server, listener, request, this.#listen)
+    } catch (error) {
+      // It listens somewhere already, for one: the listener is still free.
+      release()
+      throw error
+    }
   }
 
   #unused(): InheritedListener[] {
