@@ -148,15 +148,17 @@ export class Runtime {
     this.#servers.set(listener, server)
     const release = (): boolean => this.#servers.delete(listener)
     server.once(errorMonitor as unknown as string, release)
-    server.once('listening', () => {
+    const onListening = (): void => {
       server.off(errorMonitor as unknown as string, release)
       if (this.#isPreloaded && this.#unused().length === 0) this.ready()
-    })
+    }
+    server.once('listening', onListening)
     try {
       return bindInherited(server, listener, request, this.#listen)
     } catch (error) {
       // It listens somewhere already, for one: the listener is still free.
       release()
+      server.off(errorMonitor as unknown as string, release).off('listening', onListening)
       throw error
     }
   }

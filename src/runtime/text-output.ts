@@ -10,6 +10,7 @@ const maxWaiting = 8 * 1024 * 1024
 export class TextOutput {
   readonly #fd: 1 | 2
   #isFull = false
+  #waiting = 0
 
   constructor(fd: 1 | 2) {
     this.#fd = fd
@@ -26,12 +27,15 @@ export class TextOutput {
     const written = writableLength > 0 ? 0 : tryWrite(this.#fd, bytes)
     if (written === undefined || written === bytes.length) return true
     // Without a listener a reader that is gone would be an uncaught exception.
-    const ignore = (): void => {}
-    stream.on('error', ignore)
-    stream.write(bytes.subarray(written), () => setImmediate(() => stream.off('error', ignore)))
+    if (this.#waiting++ === 0) stream.on('error', ignore)
+    stream.write(bytes.subarray(written), () => setImmediate(() => {
+      if (--this.#waiting === 0) stream.off('error', ignore)
+    }))
     return true
   }
 }
+
+function ignore(): void {}
 
 /** How much was taken; undefined when nobody will read any of it. */
 function tryWrite(fd: number, bytes: Buffer): number | undefined {
