@@ -51,7 +51,9 @@ export class JournalFlow {
   /** What journald is not known to have read. */
   readonly #sent: Amount = { count: 0, size: 0 }
   #dropped = 0
-  #askedAt: number | undefined
+  #isAsking = false
+  #patience: NodeJS.Timeout | undefined
+  #standsStill = false
   #answeredAt = -Infinity
   #isBlind = false
 
@@ -79,18 +81,14 @@ export class JournalFlow {
   end(): Entry[] {
     this.#admitDropped()
     const waiting = this.#waiting.splice(0)
-    if (this.#standsStill()) return waiting
+    if (this.#standsStill) return waiting
     for (const entry of waiting) this.#write(entry)
     return []
   }
 
   #flows(): boolean {
     const { count, size } = this.#sent
-    return this.#isBlind || (count < this.#limit && size < maxSentSize && !this.#standsStill())
-  }
-
-  #standsStill(): boolean {
-    return this.#askedAt !== undefined && performance.now() - this.#askedAt > patienceMs
+    return this.#isBlind || (count < this.#limit && size < maxSentSize && !this.#standsStill)
   }
 
   #pass(entry: Entry): void {
@@ -119,11 +117,13 @@ export class JournalFlow {
 
 
   #ask(): void {
-    if (this.#isBlind || this.#askedAt !== undefined) return
+    if (this.#isBlind || this.#isAsking) return
     const { count, size } = this.#sent
     const isHalfFull = count * 2 >= this.#limit || size * 2 >= maxSentSize
     if (!isHalfFull && performance.now() - this.#answeredAt < askIntervalMs) return
-    this.#askedAt = performance.now()
+    this.#isAsking = true
+    // A timer, since a blocked event loop, which hears no answer, does not run it either: what is logged in there goes out.
+    this.#patience = setTimeout(() => (this.#standsStill = true), patienceMs).unref()
     this.#connect({ count, size })
   }
 
@@ -140,7 +140,9 @@ export class JournalFlow {
     // So many wait to be accepted that there is no room for one more: the same as no answer yet.
     if (code === 'EAGAIN') return void setTimeout(() => this.#connect(asked), patienceMs).unref()
     this.#isBlind ||= code !== undefined && nobodyThere.has(code)
-    this.#askedAt = undefined
+    clearTimeout(this.#patience)
+    this.#standsStill = false
+    this.#isAsking = false
     this.#answeredAt = performance.now()
     this.#sent.count -= asked.count
     this.#sent.size -= asked.size

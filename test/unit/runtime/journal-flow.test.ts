@@ -73,7 +73,7 @@ test('at the end of the process what waits goes out, unless journald stands stil
   expect(numbers(quick.read)).toHaveLength(10)
   quick.close()
 
-  vi.useFakeTimers({ toFake: ['performance'] })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const stuck = await makeJournald()
   for (let number = 0; number < 3; number++) stuck.flow.send(entry(number))
   vi.advanceTimersByTime(1500)
