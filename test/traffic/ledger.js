@@ -19,8 +19,8 @@
  * @typedef {{ bucketMs: number, buckets: number, releases: Record<string, number[]>, failures: number[] }} Timeline
  */
 
-/** Long by design: their durations would drown the latency of everything else. */
-const slowKinds = new Set(['download', 'upload'])
+/** Long by design, or with pauses of their own: their durations would drown the latency of everything else. */
+const slowKinds = new Set(['download', 'upload', 'curl', 'eventSource', 'idle', 'rude'])
 
 /** Every request that has ended, and what can be asked about them. Has no clock: it is given everything. */
 export class Ledger {
@@ -66,6 +66,15 @@ export class Ledger {
   /** @returns {Record<string, number>} requests answered well, by generation */
   byGeneration() {
     return countBy(this.records.filter((record) => record.outcome === 'ok'), (record) => record.generation)
+  }
+
+  /**
+   * @param {string} kind of client
+   * @returns {string[]} the generations that answered it well, in order of first answer
+   */
+  generationsSeenBy(kind) {
+    const seen = this.records.filter((record) => record.kind === kind && record.outcome === 'ok' && record.generation !== '')
+    return [...new Set(seen.map((record) => record.generation))]
   }
 
   /** @returns {Record<string, number>} failed requests, by kind of failure; empty when all is well */
