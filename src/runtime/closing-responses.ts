@@ -42,12 +42,11 @@ function withoutConnection(headers: unknown): unknown {
  * Hands requests to the app only once all that was received with them is parsed. Otherwise a handler that answers at once would
  * do so before node knows of the requests pipelined behind it, and `Connection: close` would drop them.
  */
-export function deferRequests(server: net.Server, onRequest: () => void): void {
+export function deferRequests(server: net.Server): void {
   const emit = server.emit.bind(server) as (event: string | symbol, ...args: unknown[]) => boolean
   server.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     // HTTP/2 has its own rules: there the second argument is no http.ServerResponse.
     if (event !== 'request' || !(args[1] instanceof http.ServerResponse)) return emit(event, ...args)
-    onRequest()
     process.nextTick(emit, event, ...args)
     return true
   }

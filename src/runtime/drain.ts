@@ -1,16 +1,24 @@
-import cluster from 'node:cluster'
-import type http from 'node:http'
 import type net from 'node:net'
 import { closeAfterResponses } from './closing-responses.js'
+import { aborted, Deadline } from './deadline.js'
+import type { StopReason } from './environment.js'
 import { ExitGate } from './exit-gate.js'
+import { Farewells } from './farewells.js'
 import type { Log } from './journal.js'
-import { formatLedger, formatWaiting, newLedger, number, type Ledger, type Waiting } from './ledger.js'
-import { notifyStatus, notifyStopping } from './notify.js'
+import { formatCut, formatLedger, Ledger, ledgerFields, type JobLedger } from './ledger.js'
+import type { DrainLimits } from './limits.js'
+import type { ConnectionKind, DrainingConnection } from './long-lived.js'
+import { notifyExtendTimeout, notifyStatus, notifyStopping } from './notify.js'
+import { Sigterm } from './sigterm.js'
+import { readStopReason } from './stop-reason.js'
 import { TrackedServer } from './tracked-server.js'
+import { formatWaiting, type Waiting, type WaitingJob } from './waiting.js'
 
 /** What a drain hook is told. */
 export interface DrainContext {
-  /** Milliseconds from the drain's beginning to its hard end. */
+  /** Why this instance drains. */
+  reason: StopReason
+  /** Milliseconds until the hard end. */
   timeoutMs: number
   /** Aborted at the hard end, just before what is left is cut. */
   signal: AbortSignal
@@ -19,33 +27,60 @@ export interface DrainContext {
 /** Runs when the drain begins; the process lives until its promise settles, or until the hard end. */
 export type DrainHook = (context: DrainContext) => void | Promise<void>
 
+/** Runs for each connection of a kind, at the moment at which it would be closed, and in place of that. */
+export type ConnectionHook = (connection: DrainingConnection, context: DrainContext) => void | Promise<void>
+
+/** The jobs of a process, as a drain sees them; see jobs.ts. */
+export interface DrainingJobs {
+  waiting(): WaitingJob[]
+  /** Settles when none lives. */
+  ended(): Promise<void>
+  /** The deadline nears. */
+  abort(reason: Error): void
+  /** The hard end; returns how many still live. */
+  cut(): number
+  readonly ledger: JobLedger
+}
+
 /** Milliseconds after which a connection that keeps its pipeline full is closed all the same. */
 const pipelineLimitMs = 10_000
-/** Milliseconds that an app gets after the drain when its own time limit for a shutdown had passed already. */
-const hurriedExitMs = 5000
 const tickMs = 1000
+/** systemd's time is extended so many times before it would run out. */
+const extensionsPerHang = 4
+/** Of the time that is left, the part in which all clients are asked to come back: the rest is for them to go. */
+const farewellPart = 0.8
+/** These do not end by themselves. */
+const longLived: readonly ConnectionKind[] = ['websocket', 'event-stream']
 
 /**
  * The end of an instance's life: stops accepting, finishes what is in flight, and exits. A connection is never ended earlier
- * than its client was promised; what is left at the hard deadline is cut, counted and logged.
+ * than its client was promised, what never ends by itself is asked to come back elsewhere, and what is left at the hard end is
+ * cut, counted and logged.
  */
 export class Drain {
   readonly #servers = new Map<net.Server, TrackedServer>()
   readonly #hooks: DrainHook[] = []
+  readonly #connectionHooks = new Map<ConnectionKind, ConnectionHook[]>()
   readonly #draining = new AbortController()
-  readonly #deadline = new AbortController()
+  readonly #deadline = new Deadline()
+  readonly #farewells = new Farewells((connection) => this.#sayFarewell(connection))
   readonly #gate = new ExitGate()
-  readonly #ledger: Ledger = newLedger()
-  readonly #watched = new WeakSet<http.ServerResponse>()
+  readonly #sigterm = new Sigterm()
+  readonly #ledger = new Ledger()
   readonly #log: Log
-  readonly #timeoutMs: number
+  readonly #limits: DrainLimits
+  readonly #stopFile: string | undefined
+  #jobs: DrainingJobs | undefined
+  #reason: StopReason = 'stop'
   #startedAt = 0
+  #extendedAt = -Infinity
   #pendingHooks = 0
-  #wasHurried = false
+  #hasServed = false
 
-  constructor(options: { log: Log; timeoutMs: number }) {
+  constructor(options: { log: Log; limits: DrainLimits; stopFile: string | undefined }) {
     this.#log = options.log
-    this.#timeoutMs = options.timeoutMs
+    this.#limits = options.limits
+    this.#stopFile = options.stopFile
   }
 
   /** Aborted when the drain begins. */
@@ -58,115 +93,183 @@ export class Drain {
     if (!this.#servers.has(server)) this.#servers.set(server, new TrackedServer(server))
   }
 
+  /** Makes jobs part of the drain. */
+  waitForJobs(jobs: DrainingJobs): void {
+    this.#jobs = jobs
+  }
+
   addHook(hook: DrainHook): void {
     this.#hooks.push(hook)
   }
 
-  /** Makes SIGTERM start the drain, before any handler of the app's own runs. */
-  listenForSigterm(): void {
-    const onSigterm = (): void => {
-      const others = process.listeners('SIGTERM').filter((listener) => listener !== onSigterm).length
-      if (!this.signal.aborted) void this.#run(others > 0)
-      // NestJS, for one, raises the signal again when its own shutdown is over.
-      else if (others === 0) this.#gate.request()
-    }
-    process.prependListener('SIGTERM', onSigterm)
+  addConnectionHook(kind: ConnectionKind, hook: ConnectionHook): void {
+    this.#connectionHooks.set(kind, [...(this.#connectionHooks.get(kind) ?? []), hook])
   }
 
-  async #run(appExitsItself: boolean): Promise<void> {
+  /** Makes SIGTERM start the drain, before any handler of the app's own runs. */
+  listenForSigterm(): void {
+    this.#sigterm.hold(() => {
+      if (!this.signal.aborted) void this.#run()
+      // NestJS, for one, raises the signal again when its own shutdown is over.
+      else if (!this.#sigterm.hasHandlers()) this.#gate.request()
+    })
+  }
+
+  async #run(): Promise<void> {
     this.#startedAt = performance.now()
     this.#gate.shut()
-    const { requests, connections } = this.#waiting()
-    Object.assign(this.#ledger, { connections, requests })
-    closeAfterResponses(() => this.#elapsedMs() > pipelineLimitMs, (response) => this.#watch(response))
-    for (const server of this.#servers.values()) for (const response of server.responses()) this.#watch(response)
-    const servers = [...this.#servers.values()].map((server) =>
-      server.drain(() => this.#ledger.requests++, () => this.#onAppClosed()),
-    )
-    notifyStopping(formatWaiting(this.#waiting()))
-    this.#log.info(`${formatWaiting(this.#waiting())}; at most ${this.#timeoutMs / 1000} s`, { phase: 'drain' })
+    this.#reason = readStopReason(this.#stopFile)
+    this.#deadline.set(this.#limits.timeoutMs)
+    if (this.#reason === 'shutdown') this.#deadline.set(this.#limits.shutdownTimeoutMs)
+    const served = this.#stopServing()
+    this.#announce()
     this.#draining.abort()
-    let isCut = false
-    let cutTimer: NodeJS.Timeout | undefined
-    const cut = new Promise<void>((resolve) => {
-      cutTimer = setTimeout(() => {
-        isCut = true
-        this.#cut()
-        resolve()
-      }, this.#timeoutMs)
-    })
+    this.#askToMove(this.#census().filter((connection) => this.#isAsked(connection)))
+    void aborted(this.#deadline.near).then(() => this.#warnOfEnd())
+
     const tick = setInterval(() => this.#tick(), tickMs)
-    const hooks = [...this.#hooks, disconnectCluster].map((hook) => this.#runHook(hook))
-    await Promise.race([Promise.all([...servers, ...hooks]), cut])
+    const hooks = this.#hooks.map((hook) => this.#runHook(() => hook(this.#context())))
+    const finished = Promise.all([served, ...hooks]).then(() => this.#jobs?.ended())
+    await Promise.race([finished, aborted(this.#deadline.over)])
     clearInterval(tick)
+    this.#farewells.stop()
     // Callbacks of the app's own close() run first: they may ask to exit, with a status.
     await new Promise((resolve) => setImmediate(resolve))
-    const durationMs = Math.round(this.#elapsedMs())
-    this.#log.info(formatLedger(this.#ledger, durationMs), { phase: 'drained', ...this.#ledger, durationMs })
-    if (appExitsItself && !isCut) {
-      cutTimer?.unref()
-      await Promise.race([this.#untilAppExits(), cut])
-    }
+    if (this.#deadline.over.aborted) this.#cut()
+    this.#report()
+    if (!this.#deadline.over.aborted && this.#sigterm.handledByApp()) await this.#leaveToApp()
     this.#gate.leave()
   }
 
-  /**
-   * An app with a SIGTERM handler has more to do, such as closing a database, and says itself when it is done: by exit(), or by
-   * letting the event loop run empty.
-   */
-  async #untilAppExits(): Promise<void> {
-    if (this.#gate.asked) return
-    notifyStatus("drained; waiting for the app's own SIGTERM handler to exit")
-    const asked = this.#gate.whenAsked()
-    if (!this.#wasHurried) return asked
-    await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, hurriedExitMs).unref())])
-  }
-
-  /** An exit() before this was the app's own time limit for its shutdown: only one that comes after it is the end. */
-  #onAppClosed(): void {
-    this.#wasHurried ||= this.#gate.asked
-    this.#gate.forget()
-  }
-
-  /** The hard end. */
-  #cut(): void {
-    const waiting = this.#waiting()
-    this.#deadline.abort()
-    this.#ledger.cutConnections = waiting.connections
-    this.#ledger.cutRequests = waiting.requests
-    this.#ledger.cutHooks = waiting.hooks
-    for (const server of this.#servers.values()) server.destroy()
-    const { connections, requests, upgraded, hooks } = waiting
-    if (connections + hooks === 0) {
-      this.#log.warn("drained, but the app's own SIGTERM handler did not end the process in time", { phase: 'drain-cut' })
-      return
+  /** From here on the older clients alone are served. Settles when the last of them has gone. */
+  async #stopServing(): Promise<void> {
+    closeAfterResponses(() => this.#elapsedMs() > pipelineLimitMs, (response) => this.#ledger.watch(response))
+    for (const server of this.#servers.values()) {
+      this.#ledger.counts.connections += server.connections
+      server.watch(this.#ledger)
     }
-    this.#log.warn(
-      `the drain's time of ${this.#timeoutMs / 1000} s is over: cut ${number(connections, 'connection')} ` +
-        `(${number(requests, 'request')} in flight, ${upgraded} upgraded) and ${number(hooks, 'drain hook')}`,
-      { phase: 'drain-cut', connections, requests, upgraded, hooks },
-    )
+    // Whoever serves nobody may be a worker, whose own handler makes it take no new job.
+    if (this.#servers.size === 0) this.#sigterm.pass()
+    await Promise.all([...this.#servers.values()].map((server) => server.drain()))
+    this.#hasServed = true
+  }
+
+  #announce(): void {
+    const text = formatWaiting(this.#waiting())
+    notifyStopping(text)
+    this.#extendTimeout()
+    this.#log.info(`${text}; at most ${Math.ceil(this.#deadline.leftMs / 1000)} s`, { phase: 'drain', reason: this.#reason })
   }
 
   #tick(): void {
     for (const server of this.#servers.values()) server.endExpired(performance.now())
+    for (const connection of this.#census()) {
+      if (this.#isAsked(connection) && !this.#farewells.knows(connection)) this.#farewells.add(connection)
+    }
+    this.#noticeReason()
+    if (this.#hasServed && this.#takesNewJobs()) this.#sigterm.pass()
+    this.#extendTimeout()
     notifyStatus(formatWaiting(this.#waiting()))
   }
 
-  /** Counts how a response ends. */
-  #watch(response: http.ServerResponse): void {
-    if (this.#watched.has(response)) return
-    this.#watched.add(response)
-    response.once('close', () => {
-      if (response.writableFinished) this.#ledger.answered++
-      else if (!this.#deadline.signal.aborted) this.#ledger.aborted++
+  /** A drain may last for hours, and the machine goes down meanwhile; or the app is stopped for good. */
+  #noticeReason(): void {
+    const reason = readStopReason(this.#stopFile)
+    if (reason === this.#reason || this.#reason === 'shutdown') return
+    this.#reason = reason
+    if (reason === 'shutdown') this.#deadline.set(this.#limits.shutdownTimeoutMs)
+    this.#log.info(`the drain goes on, now because of a ${reason}; at most ${Math.ceil(this.#deadline.leftMs / 1000)} s more`, { phase: 'drain', reason })
+    this.#askToMove([])
+  }
+
+  /** An app that goes on to take jobs waits for its own handler to make an end of that. */
+  #takesNewJobs(): boolean {
+    const elapsedMs = this.#elapsedMs()
+    return this.#jobs?.waiting().some(({ ageMs }) => ageMs < elapsedMs) ?? false
+  }
+
+  /** While the event loop turns, systemd waits; see EXTEND_TIMEOUT_USEC= in sd_notify(3). */
+  #extendTimeout(): void {
+    const { hangTimeoutMs } = this.#limits
+    const now = performance.now()
+    if (now - this.#extendedAt < hangTimeoutMs / extensionsPerHang) return
+    this.#extendedAt = now
+    notifyExtendTimeout(hangTimeoutMs)
+  }
+
+  #isAsked({ kind }: DrainingConnection): boolean {
+    return longLived.includes(kind) || this.#connectionHooks.has(kind)
+  }
+
+  /** Only after a deploy is there somebody to come back to: otherwise there is no reason to spread that over time. */
+  #askToMove(connections: readonly DrainingConnection[]): void {
+    const { reconnectWindowMs, reconnectRate } = this.#limits
+    this.#farewells.begin(connections, {
+      windowMs: this.#reason === 'deploy' ? reconnectWindowMs : 0,
+      perSecond: reconnectRate,
+      availableMs: this.#deadline.leftMs * farewellPart,
     })
   }
 
-  async #runHook(hook: DrainHook): Promise<void> {
+  #sayFarewell(connection: DrainingConnection): void {
+    this.#ledger.ask(connection)
+    const hooks = this.#connectionHooks.get(connection.kind)
+    if (!hooks) connection.close()
+    for (const hook of hooks ?? []) void this.#runHook(() => hook(connection, this.#context()))
+  }
+
+  /** There is just time enough to save what would be cut. */
+  #warnOfEnd(): void {
+    this.#jobs?.abort(new Error(`the drain of this instance ends in ${(this.#deadline.leftMs / 1000).toFixed(1)} s`))
+    this.#sigterm.pass()
+  }
+
+  /** The hard end. */
+  #cut(): void {
+    const census = this.#census()
+    const countOf = (kind: ConnectionKind): number => census.filter((connection) => connection.kind === kind).length
+    this.#jobs?.cut()
+    this.#ledger.close()
+    Object.assign(this.#ledger.counts, {
+      connectionsCut: [...this.#servers.values()].reduce((sum, server) => sum + server.connections, 0),
+      requestsCut: countOf('request'),
+      webSocketsCut: countOf('websocket'),
+      eventStreamsCut: countOf('event-stream'),
+      tunnelsCut: countOf('tunnel'),
+      hooksCut: this.#pendingHooks,
+    })
+    for (const server of this.#servers.values()) server.destroy()
+  }
+
+  #report(): void {
+    const durationMs = Math.round(this.#elapsedMs())
+    if (this.#jobs) this.#ledger.addJobs(this.#jobs.ledger)
+    const { counts } = this.#ledger
+    const fields = { ...ledgerFields(counts), durationMs, reason: this.#reason }
+    const text = formatLedger(counts, durationMs)
+    if (formatCut(counts) === '') this.#log.info(text, { phase: 'drained', ...fields })
+    else this.#log.warn(`the time of this drain was over. It ${text}`, { phase: 'drain-cut', ...fields })
+  }
+
+  /**
+   * An app with a SIGTERM handler has more to do, such as closing a database, and says itself when it is done: by exit(), by
+   * the signal, or by letting the event loop run empty.
+   */
+  async #leaveToApp(): Promise<void> {
+    notifyStatus("drained; waiting for the app's own SIGTERM handler to exit")
+    this.#gate.open()
+    this.#deadline.unref()
+    this.#sigterm.release()
+    const alive = setInterval(() => this.#extendTimeout(), tickMs).unref()
+    await aborted(this.#deadline.over)
+    clearInterval(alive)
+    this.#log.warn("drained, but the app's own SIGTERM handler did not end the process in time", { phase: 'drain-cut' })
+  }
+
+  async #runHook(hook: () => void | Promise<void>): Promise<void> {
     this.#pendingHooks++
     try {
-      await hook({ timeoutMs: this.#timeoutMs, signal: this.#deadline.signal })
+      await hook()
     } catch (error) {
       this.#log.error(error, { phase: 'drain-hook' })
     } finally {
@@ -174,24 +277,34 @@ export class Drain {
     }
   }
 
+  #context(): DrainContext {
+    return { reason: this.#reason, timeoutMs: Math.round(this.#deadline.leftMs), signal: this.#deadline.over }
+  }
+
+  #census(): DrainingConnection[] {
+    return [...this.#servers.values()].flatMap((server) => server.census())
+  }
+
   #waiting(): Waiting {
-    const sum = { connections: 0, requests: 0, upgraded: 0, hooks: this.#pendingHooks }
+    const kinds = { websocket: 0, 'event-stream': 0, tunnel: 0, request: 0 }
+    let connections = 0
     for (const server of this.#servers.values()) {
-      const open = server.count()
-      sum.connections += open.connections
-      sum.requests += open.requests
-      sum.upgraded += open.upgraded
+      const census = server.census()
+      for (const { kind } of census) kinds[kind]++
+      connections += server.countIdle(census)
     }
-    return sum
+    return {
+      requests: kinds.request,
+      jobs: this.#jobs?.waiting() ?? [],
+      webSockets: kinds.websocket,
+      eventStreams: kinds['event-stream'],
+      tunnels: kinds.tunnel,
+      connections,
+      hooks: this.#pendingHooks,
+    }
   }
 
   #elapsedMs(): number {
     return performance.now() - this.#startedAt
   }
-}
-
-/** The workers of node:cluster hold the connections: they close them in node's own way, and the primary waits for that. */
-async function disconnectCluster(): Promise<void> {
-  const workers = cluster.isPrimary ? Object.keys(cluster.workers ?? {}).length : 0
-  if (workers > 0) await new Promise<void>((resolve) => cluster.disconnect(resolve))
 }

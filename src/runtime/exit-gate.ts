@@ -1,33 +1,14 @@
 type Exit = typeof process.exit
 
 /**
- * Holds back `process.exit()` while a drain goes on: most apps call it in their own SIGTERM handler, and it would cut what is in
- * flight. The last call decides the exit status. After an uncaught exception nothing is held back.
+ * Holds back `process.exit()` while a drain goes on: an app may call it in a handler or a timer of its own, and it would cut
+ * what is in flight. The last call decides the exit status. After an uncaught exception nothing is held back.
  */
 export class ExitGate {
   readonly #exit: Exit = process.exit.bind(process)
-  #ask: () => void = () => {}
   #asked = false
   #code: number | string | null | undefined
   #crashed = false
-
-  /** Whether the app has asked to exit since `shut()`, or since `forget()`. */
-  get asked(): boolean {
-    return this.#asked
-  }
-
-  /** Settles when the app asks to exit; to be called once. */
-  whenAsked(): Promise<void> {
-    if (this.#asked) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#ask = resolve
-    })
-  }
-
-  /** Takes an earlier request for nothing: the app turned out to have more to do. */
-  forget(): void {
-    this.#asked = false
-  }
 
   /** From here on `process.exit()` only notes that it was called, and returns. */
   shut(): void {
@@ -45,7 +26,12 @@ export class ExitGate {
   request(code?: number | string | null): void {
     this.#asked = true
     this.#code = code
-    this.#ask()
+  }
+
+  /** Exits if the app asked for it, with the status that it asked for; from here on it exits as it likes. */
+  open(): void {
+    process.exit = this.#exit
+    if (this.#asked) this.leave()
   }
 
   /** Ends the process with the status that the app asked for, else 0. */

@@ -1,8 +1,9 @@
 import type http from 'node:http'
+import type { Http2Session, ServerHttp2Stream } from 'node:http2'
 import type net from 'node:net'
 
 /**
- * The parts of node's own HTTP/1 state that the drain looks at, never writes to. They have had these names since node 18 or
+ * The parts of node's own HTTP state that the drain looks at, never writes to. They have had these names since node 18 or
  * longer; where one is missing the answers below are the careful ones, and the drain falls back to its deadline.
  */
 export interface HttpSocket extends net.Socket {
@@ -26,8 +27,13 @@ interface ConnectionsList {
 }
 
 function connectionsList(server: object | undefined): ConnectionsList | undefined {
-  const key = server && Object.getOwnPropertySymbols(server).find((symbol) => symbol.description === 'http.server.connections')
-  return key && (server as Record<symbol, ConnectionsList | undefined>)[key]
+  return server && (symbolOf(server, 'http.server.connections') as ConnectionsList | undefined)
+}
+
+/** What an object has under a symbol that is not exported, by the symbol's description. */
+export function symbolOf(object: object, description: string): unknown {
+  const key = Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description)
+  return key && (object as Record<symbol, unknown>)[key]
 }
 
 /** The parsers of a server that are between two requests; empty where node does not say. */
@@ -46,12 +52,13 @@ export function currentResponse(socket: HttpSocket): http.ServerResponse | undef
  */
 export function isIdle(socket: HttpSocket, atRest: Set<unknown>): boolean {
   if (!socket.parser || socket._httpMessage || socket.writableLength > 0) return false
-  return atRest.has(socket.parser)
+  // To node, one that never sent a byte is in the middle of a request.
+  return socket.bytesRead === 0 || atRest.has(socket.parser)
 }
 
-/** Whether a connection left HTTP, as a WebSocket does. */
+/** Whether a connection left HTTP/1, as a WebSocket does; given that it began with it. HTTP/2 is noted on the socket. */
 export function isUpgraded(socket: HttpSocket): boolean {
-  return !socket.parser && socket.bytesRead > 0
+  return !socket.parser && socket.bytesRead > 0 && symbolOf(socket, 'session') === undefined
 }
 
 /**
@@ -67,4 +74,10 @@ export function mayClose(response: http.ServerResponse): boolean {
   if (!parser?.incoming) return true
   if (parser.incoming !== request) return false
   return !connectionsList(socket?.server)?.active?.().includes(parser)
+}
+
+/** The open streams of an HTTP/2 session, which node:http2 has told nobody about before; empty where it does not say. */
+export function openStreams(session: Http2Session): ServerHttp2Stream[] {
+  const state = symbolOf(session, 'state') as { streams?: Map<number, ServerHttp2Stream> } | undefined
+  return state?.streams instanceof Map ? [...state.streams.values()] : []
 }

@@ -3,16 +3,19 @@
  * console, and the rest does nothing.
  */
 import type net from 'node:net'
-import type { DrainHook } from './drain.js'
+import type { ConnectionHook, DrainHook } from './drain.js'
 import type { Instance } from './instance.js'
 import type { Log } from './journal.js'
+import type { ConnectionKind } from './long-lived.js'
 import type { NotifyOutcome } from './notify.js'
 import type { ListenTarget } from './runtime.js'
 import { sharedRuntime } from './shared.js'
 
-export type { DrainContext, DrainHook } from './drain.js'
+export type { ConnectionHook, DrainContext, DrainHook } from './drain.js'
+export type { StopReason } from './environment.js'
 export type { Instance } from './instance.js'
 export type { JournalEntry, Log, LogFunction } from './journal.js'
+export type { ConnectionKind, DrainingConnection } from './long-lived.js'
 export type { NotifyOutcome } from './notify.js'
 export type { ListenTarget } from './runtime.js'
 
@@ -71,6 +74,14 @@ export function status(text: string): NotifyOutcome {
  * Runs a function when the drain begins. The process lives until its promise settles, or until the hard end
  * (`drain.timeout`), when `context.signal` is aborted. An error is logged and changes nothing else.
  */
-export function onDrain(hook: DrainHook): void {
-  runtime.onDrain(hook)
+export function onDrain(hook: DrainHook): void
+/**
+ * Runs a function for each connection of a kind that a drain finds, one after the other over `drain.reconnect_window`, in place
+ * of what is done by default: a WebSocket is closed with 1001, an event stream ended, tunnels and other requests are left alone.
+ * `connection.close()` does the default.
+ * @throws TypeError for a kind that does not exist
+ */
+export function onDrain(kind: ConnectionKind, hook: ConnectionHook): void
+export function onDrain(...args: [hook: DrainHook] | [kind: ConnectionKind, hook: ConnectionHook]): void {
+  runtime.onDrain(...args)
 }

@@ -23,9 +23,6 @@ export type Role = 'outside' | 'main' | 'helper' | 'lost'
 /** The variable by which the main process tells those that it starts that they are not it. */
 const ownerVariable = 'HOLDFAST_PID'
 
-/** Milliseconds from SIGTERM to the hard end, when HOLDFAST_DRAIN_TIMEOUT_MS is not set: below systemd's default of 90 s. */
-export const defaultDrainTimeoutMs = 80_000
-
 /** The instance described by the HOLDFAST_ variables, or undefined when they are not set. */
 export function readInstance(env: NodeJS.ProcessEnv): Instance | undefined {
   const { HOLDFAST_APP: app, HOLDFAST_INSTANCE: name } = env
@@ -47,12 +44,6 @@ export function readRole(env: NodeJS.ProcessEnv, pid: number, mainThread: boolea
 /** Marks the environment, so that processes started from here do not take themselves for the instance. */
 export function claimEnvironment(env: NodeJS.ProcessEnv, pid: number): void {
   env[ownerVariable] = String(pid)
-}
-
-/** Milliseconds from SIGTERM to the hard end of the drain. */
-export function readDrainTimeoutMs(env: NodeJS.ProcessEnv): number {
-  const value = Number(env.HOLDFAST_DRAIN_TIMEOUT_MS)
-  return env.HOLDFAST_DRAIN_TIMEOUT_MS && Number.isFinite(value) && value >= 0 ? value : defaultDrainTimeoutMs
 }
 
 /** Why the sockets are not here, and what to do about it. */

@@ -65,6 +65,11 @@ export function notifyStopping(text: string): NotifyOutcome {
   return sendNotify('STOPPING=1', ...takeStatus(text))
 }
 
+/** EXTEND_TIMEOUT_USEC=: systemd waits so many milliseconds from now, where it would wait for less. */
+export function notifyExtendTimeout(ms: number): NotifyOutcome {
+  return sendNotifyInBackground(`EXTEND_TIMEOUT_USEC=${Math.round(ms * 1000)}`)
+}
+
 /** WATCHDOG=1: the keep-alive ping of sd_watchdog_enabled(3). */
 export function notifyWatchdog(): NotifyOutcome {
   return sendNotifyInBackground('WATCHDOG=1')

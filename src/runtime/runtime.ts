@@ -2,13 +2,15 @@ import { errorMonitor } from 'node:events'
 import net from 'node:net'
 import { HoldfastError } from '../errors.js'
 import { bindInherited, type OriginalListen } from './bind.js'
-import { Drain, type DrainHook } from './drain.js'
+import { Drain, type ConnectionHook, type DrainHook } from './drain.js'
 import { forgetInheritance, readInheritance, type InheritedListener } from './inherited.js'
 import {
-  claimEnvironment, explainLostSockets, readDrainTimeoutMs, readInstance, readRole, type Instance, type Role,
+  claimEnvironment, explainLostSockets, readInstance, readRole, type Instance, type Role,
 } from './instance.js'
 import { createLog, type Log } from './journal.js'
+import { readDrainLimits } from './limits.js'
 import { formatRequest, readListenArguments, type ListenRequest } from './listen-arguments.js'
+import { connectionKinds, type ConnectionKind } from './long-lived.js'
 import { whenMainEvaluated } from './main-module.js'
 import { matchListener, matchName, type Match } from './match.js'
 import { notifyReady, notifyStatus, type NotifyOutcome } from './notify.js'
@@ -42,7 +44,7 @@ export class Runtime {
     this.role = options.inert ? 'helper' : readRole(env, pid)
     this.instance = this.role === 'main' || this.role === 'lost' ? readInstance(env) : undefined
     this.log = createLog(this.instance, env)
-    this.drain = new Drain({ log: this.log, timeoutMs: readDrainTimeoutMs(env) })
+    this.drain = new Drain({ log: this.log, limits: readDrainLimits(env), stopFile: env.HOLDFAST_STOP_FILE })
     if (this.role !== 'main') return
     const { listeners, problems } = readInheritance(env, pid)
     this.#inherited = listeners
@@ -76,9 +78,15 @@ export class Runtime {
     return notifyStatus(text)
   }
 
-  onDrain(hook: DrainHook): void {
+  onDrain(...args: [hook: DrainHook] | [kind: ConnectionKind, hook: ConnectionHook]): void {
+    const hook = args.at(-1)
+    if (typeof hook !== 'function') throw new TypeError(`onDrain() needs a function, got ${typeof hook}`)
     this.#activate()
-    this.drain.addHook(hook)
+    if (args.length === 1) return this.drain.addHook(args[0])
+    if (!connectionKinds.includes(args[0])) {
+      throw new TypeError(`onDrain(): there is no kind of connection ${JSON.stringify(args[0])}; there are ${connectionKinds.join(', ')}`)
+    }
+    this.drain.addConnectionHook(...args)
   }
 
   /** Level 2: an app hands its server over. Settles when the server listens. */

@@ -1,22 +1,17 @@
-import http from 'node:http'
-import type { Http2Session } from 'node:http2'
+import type http from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
 import net from 'node:net'
 import { deferRequests } from './closing-responses.js'
+import { Http2Sessions } from './http2-sessions.js'
 import { currentResponse, isIdle, isUpgraded, parsersAtRest, type HttpSocket } from './http-state.js'
+import type { Ledger } from './ledger.js'
+import { exchange, stream, tunnel, webSocket, type DrainingConnection } from './long-lived.js'
+import { noteUpgrades, webSocketRequest } from './upgrades.js'
 
 /** Milliseconds an idle connection is left open when the server promised no time (`keepAliveTimeout = 0`). */
 const unpromisedIdleMs = 60_000
 /** Milliseconds on top of the promise: the client's last request may be on its way when the time is over. */
 const idleMarginMs = 1000
-
-/** What is open on a server now. */
-export interface OpenWork {
-  connections: number
-  /** Responses in progress. */
-  requests: number
-  /** Connections that left HTTP, such as WebSockets. */
-  upgraded: number
-}
 
 /** A server that is drained: knows its connections, closes softly, and says when the last connection has ended. */
 export class TrackedServer {
@@ -24,52 +19,64 @@ export class TrackedServer {
   readonly #sockets = new Set<HttpSocket>()
   /** Of a TLS server: the encrypted side, where HTTP happens. */
   readonly #secure = new Set<HttpSocket>()
-  readonly #sessions = new Set<Http2Session>()
+  readonly #http2: Http2Sessions
   readonly #idleSince = new Map<HttpSocket, { at: number; bytesRead: number }>()
-  #draining = false
   #whenEmpty: (() => void) | undefined
 
   constructor(server: net.Server) {
     this.#server = server
+    this.#http2 = new Http2Sessions(server)
     server.on('connection', (socket: HttpSocket) => this.#track(this.#sockets, socket))
     server.on('secureConnection', (socket: HttpSocket) => this.#track(this.#secure, socket))
-    server.on('session', (session: Http2Session) => {
-      this.#sessions.add(session)
-      session.once('close', () => this.#sessions.delete(session))
-      if (this.#draining) session.close()
-    })
+    noteUpgrades(server)
   }
 
-  /**
-   * Stops accepting and lets everything else end by itself. Settles when the last connection has ended.
-   * @param onRequest called for each HTTP/1 request that still arrives
-   * @param onAppClosed called before a callback that the app gave to its own close()
-   */
-  async drain(onRequest: () => void, onAppClosed: () => void): Promise<void> {
-    this.#draining = true
+  get connections(): number {
+    return this.#sockets.size
+  }
+
+  /** Has every request counted that is in flight or still arrives; HTTP/1 responses are, when their head is written. */
+  watch(ledger: Ledger): void {
+    for (const socket of this.#httpSockets()) {
+      const response = currentResponse(socket)
+      if (response) ledger.watch(response)
+    }
+    for (const each of this.#http2.streams()) ledger.watchStream(each)
+    if (this.#http2.isSpoken) this.#server.on('stream', (each: ServerHttp2Stream) => ledger.watchStream(each))
+  }
+
+  /** Stops accepting and lets everything else end by itself. Settles when the last connection has ended. */
+  async drain(): Promise<void> {
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.once('close', resolve))
       : undefined
     // Only the listener: http.Server.close() would also end connections whose clients were promised more time.
     if (closed) net.Server.prototype.close.call(this.#server)
-    this.#softenClose(closed, onAppClosed)
-    deferRequests(this.#server, onRequest)
-    for (const session of this.#sessions) session.close()
-    await (closed ?? this.#emptied())
+    const ended = closed ?? this.#emptied()
+    this.#softenClose(ended)
+    deferRequests(this.#server)
+    this.#http2.drain()
+    await ended
   }
 
-  count(): OpenWork {
-    const work = { connections: this.#sockets.size, requests: 0, upgraded: 0 }
-    const mayUpgrade = this.#server instanceof http.Server || this.#secure.size > 0
-    for (const socket of this.#httpSockets()) {
-      if (currentResponse(socket)) work.requests++
-      else if (mayUpgrade && isUpgraded(socket) && this.#sessions.size === 0) work.upgraded++
-    }
-    return work
+  /** Everything that is in flight or does not end by itself; what is missing of the connections waits for a request. */
+  census(): DrainingConnection[] {
+    // Not by its class: node:https would have to be loaded for that.
+    const speaksHttp = 'keepAliveTimeout' in this.#server
+    const found = this.#httpSockets().flatMap((socket) => {
+      const response = currentResponse(socket)
+      if (response) return exchange(response, socket)
+      if (webSocketRequest(socket)) return webSocket(socket)
+      return speaksHttp && isUpgraded(socket) ? tunnel(socket) : []
+    })
+    return [...found, ...this.#http2.streams().map(stream)]
   }
 
-  responses(): http.ServerResponse[] {
-    return this.#httpSockets().flatMap((socket) => currentResponse(socket) ?? [])
+  /** Connections on which nothing of the census happens. */
+  countIdle(census: readonly DrainingConnection[]): number {
+    const busy = new Set(census.map(({ socket }) => socket))
+    const idle = this.#httpSockets().filter((socket) => !busy.has(socket)).length
+    return idle - this.#http2.size + this.#http2.countIdle()
   }
 
   /** Ends kept connections whose promised time is over where node does not do so itself. To be called about once a second. */
@@ -86,10 +93,11 @@ export class TrackedServer {
 
   /** Ends everything at once. */
   destroy(): void {
-    for (const session of this.#sessions) session.destroy()
+    this.#http2.destroy()
     for (const socket of [...this.#secure, ...this.#sockets]) socket.destroy()
   }
 
+  /** Where HTTP happens: of a TLS server the encrypted side, except of connections that are still shaking hands. */
   #httpSockets(): HttpSocket[] {
     return this.#secure.size > 0 ? [...this.#secure] : [...this.#sockets]
   }
@@ -111,15 +119,10 @@ export class TrackedServer {
   }
 
   /** The app's own close() joins the drain: it would end idle connections, or fail because the server is closed already. */
-  #softenClose(closed: Promise<void> | undefined, onAppClosed: () => void): void {
+  #softenClose(ended: Promise<void>): void {
     const server = this.#server
-    const ended = closed ?? this.#emptied()
     server.close = (callback?: (error?: Error) => void) => {
-      const run = (): void => {
-        onAppClosed()
-        callback?.()
-      }
-      if (callback) void ended.then(() => process.nextTick(run))
+      if (callback) void ended.then(() => process.nextTick(callback))
       return server
     }
     Object.defineProperty(server, Symbol.asyncDispose, { value: () => ended, configurable: true })

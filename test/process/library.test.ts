@@ -24,7 +24,7 @@ describe('an app that imports holdfast', () => {
     client.get('/')
     await client.untilReceived('hello')
     instance.kill('SIGTERM')
-    await instance.until('the hook did not start', () => instance.output.includes('hook: begun, draining true, 20000 ms'))
+    await instance.until('the hook did not start', () => /hook: begun, draining true, (20000|199\d\d) ms/.test(instance.output))
     client.get('/')
     await client.untilEnded()
     expect(client.received).toMatch(/Connection: close[^]*hello/)
@@ -46,7 +46,7 @@ describe('an app that imports holdfast', () => {
     instance.kill('SIGTERM')
     expect(await instance.untilExit()).toBe(0)
     expect(instance.output).toContain('hook: aborted')
-    expect(instance.output).toMatch(/is over: cut 0 connections \(0 requests in flight, 0 upgraded\) and 1 drain hook/)
+    expect(instance.output).toMatch(/the time of this drain was over.*; cut: 1 drain hook/)
   })
 
   test('a name that does not exist, or that is taken, is a clear error', async () => {

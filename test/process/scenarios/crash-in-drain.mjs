@@ -1,4 +1,4 @@
-// Fails in its own shutdown, and exits from its handler for that.
+// Fails while it drains, and exits for that.
 import http from 'node:http'
 
 http
@@ -8,6 +8,6 @@ http
   })
   .listen(3000)
 process.on('uncaughtException', () => process.exit(3))
-process.on('SIGTERM', () => {
-  throw new Error('the shutdown is broken')
+process.on('SIGUSR2', () => {
+  throw new Error('the worst moment')
 })

@@ -7,7 +7,7 @@ const server = http.createServer((request, response) => {
 })
 server.listen(3000)
 process.on('SIGTERM', () => {
-  setTimeout(() => process.exit(1), 100)
+  setTimeout(() => process.exit(1), 800)
   server.closeIdleConnections()
   server.close(async (error) => {
     console.log(`app: closed ${error ?? ''}`)

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { defaultDrainTimeoutMs, readDrainTimeoutMs, readInstance, readRole } from '../../../src/runtime/instance.js'
+import { readInstance, readRole } from '../../../src/runtime/instance.js'
+import { readDrainLimits } from '../../../src/runtime/limits.js'
 import { sanitizeStatus } from '../../../src/runtime/notify.js'
 import { decodeTcpAddress } from '../../../src/runtime/socket-table.js'
 import { watchdogIntervalMs } from '../../../src/runtime/watchdog.js'
@@ -25,9 +26,11 @@ test('identity', () => {
   expect(readInstance({ HOLDFAST_APP: 'shop' })).toBeUndefined()
 })
 
-test.each([['900', 900], ['0', 0], ['', defaultDrainTimeoutMs], ['-1', defaultDrainTimeoutMs], ['x', defaultDrainTimeoutMs], [undefined, defaultDrainTimeoutMs]])(
-  'drain timeout %s', (text, ms) => expect(readDrainTimeoutMs({ HOLDFAST_DRAIN_TIMEOUT_MS: text })).toBe(ms),
+test.each([['900', 900], ['0', 0], ['', 80_000], ['-1', 80_000], ['x', 80_000], [undefined, 80_000]])(
+  'drain timeout %s', (text, ms) => expect(readDrainLimits({ HOLDFAST_DRAIN_TIMEOUT_MS: text }).timeoutMs).toBe(ms),
 )
+
+test('a rate of 0 would never let a client go', () => expect(readDrainLimits({ HOLDFAST_RECONNECT_RATE: '0' }).reconnectRate).toBe(100))
 
 test.each([
   ['plain', 'plain'],
