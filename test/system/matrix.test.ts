@@ -7,7 +7,7 @@ const handovers = Number(process.env['HANDOVERS'] ?? 10)
 const perHandoverMs = 30_000
 
 it(`loses nothing of any client in ${handovers} handovers`, { timeout: 60_000 + handovers * perHandoverMs }, async () => {
-  const harbour = await makeHarbour('matrix', '[start]\nsettle = "300ms"\n[drain]\ntimeout = "5min"')
+  const harbour = await makeHarbour('matrix', '[start]\nsettle = "300ms"\n[drain]\ntimeout = "5min"\nreconnect_window = "1s"')
   expectSuccess(await holdfast('install', harbour.config))
   const traffic = visitAll(harbour, { maxMs: 60_000 + handovers * perHandoverMs, maxRequests: 5_000_000 })
   const seenByAll = (generation: number) =>
