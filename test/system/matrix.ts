@@ -75,6 +75,7 @@ export function describe(ledger: Ledger, handovers: number): string {
     ...renderFailures(ledger.byKind(), ledger.failures, paint),
     '',
     `latency: median ${medianMs.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, maximum ${maxMs.toFixed(0)} ms`,
+    `sent again after GOAWAY or 1001: ${['h2c', 'h2', 'webSocket'].map((kind) => `${kind} ${ledger.repeatsOf(kind)}`).join(', ')}`,
     `generations seen, of ${handovers + 1}: ${generations.join(', ')}`,
     ...(ledger.failures.length > 0 ? ['', ...listFailures(ledger.failures)] : []),
   ].join('\n')

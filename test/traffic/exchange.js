@@ -7,7 +7,7 @@ import { classifyFailure, RequestFailure } from './failure.js'
 /**
  * Who answered, filled in as soon as the answer's head is read, so that a body cut short still has a name to it.
  *
- * @typedef {{ release: string, generation: string }} Sighting
+ * @typedef {{ release: string, generation: string, repeats?: number }} Sighting repeats: see RequestRecord
  */
 /**
  * One exchange with the server, never repeated: a client that tries again hides the very loss that is being looked for.

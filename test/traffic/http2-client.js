@@ -14,9 +14,11 @@ import { classifyFailure, RequestFailure } from './failure.js'
 
 /**
  * One long HTTP/2 session: a GET and a POST at once in each turn, and a download that runs beside them from the session's
- * beginning. After a GOAWAY it lets its streams finish and opens a new session (RFC 9113 section 6.8); a session that ends
- * without one is a loss. A stream that the server refuses is one too, though a client might open it again: a server that
- * goes in two steps refuses none.
+ * beginning. After a GOAWAY it lets its streams finish and opens a new session; a session that ends without one is a loss.
+ *
+ * A stream that crosses a GOAWAY is refused, and opened again on the new session: that it was not processed is certain (RFC 9113
+ * sections 6.8 and 8.7). node's own client refuses some itself, before they are sent. The ledger has the number as `repeats`.
+ * A refusal that takes its time is a loss: somebody waited for nothing.
  */
 export class Http2Client {
   #url
@@ -41,10 +43,9 @@ export class Http2Client {
   async turn(measure) {
     await this.#leaveEnded(measure)
     const isNew = this.#current === undefined
-    const session = (this.#current ??= open(this.#url, this.#options))
     const get = (/** @type {string} */ path, required = false) =>
       measure(async (signal, sighting) => {
-        const { digest, body } = await exchangeOverHttp2(session, { method: 'GET', path, signal, sighting })
+        const { digest, body } = await this.#exchange({ method: 'GET', path, signal, sighting })
         verifyDigest(digest, body, { required })
       })
     if (isNew) {
@@ -53,7 +54,7 @@ export class Http2Client {
     }
     const post = measure(async (signal, sighting) => {
       const body = makeOrder()
-      const answer = await exchangeOverHttp2(session, { method: 'POST', path: this.#paths.post, body, signal, sighting })
+      const answer = await this.#exchange({ method: 'POST', path: this.#paths.post, body, signal, sighting })
       verifyReceipt(body, answer.body)
     })
     await Promise.all([get(this.#paths.get[0] ?? '/'), post])
@@ -65,6 +66,25 @@ export class Http2Client {
     await this.#leaveEnded(measure)
     this.#current?.connection.close()
     this.#current = undefined
+  }
+
+  /**
+   * @param {import('./exchange.js').Exchange} exchange
+   * @returns {Promise<import('./exchange.js').Answer>}
+   */
+  async #exchange(exchange) {
+    for (;;) {
+      const session = (this.#current ??= open(this.#url, this.#options))
+      const startMs = performance.now()
+      try {
+        return await exchangeOverHttp2(session, exchange)
+      } catch (error) {
+        if (!(error instanceof StreamRefused) || !session.isGoingAway) throw error
+        if (performance.now() - startMs > refusalMs) throw new RequestFailure('timeout', 'refused at last')
+        exchange.sighting.repeats = (exchange.sighting.repeats ?? 0) + 1
+        if (this.#current === session) this.#current = undefined
+      }
+    }
   }
 
   /**
@@ -80,6 +100,11 @@ export class Http2Client {
     if (end && !session.isGoingAway && !session.hasFailed) await measure(() => Promise.reject(end))
   }
 }
+
+/** Milliseconds within which a stream that crosses a GOAWAY is to be refused. */
+const refusalMs = 2_000
+
+class StreamRefused extends RequestFailure {}
 
 /**
  * @param {string} url
@@ -104,7 +129,8 @@ function exchangeOverHttp2(session, { method, path, body, signal, sighting }) {
   return new Promise((resolve, rejectWith) => {
     const reject = (/** @type {RequestFailure} */ failure) => {
       session.hasFailed = true
-      rejectWith(failure)
+      const isRefused = stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM && awaited === 'answer'
+      rejectWith(isRefused ? new StreamRefused(failure.kind, failure.detail) : failure)
     }
     /** @type {'answer' | 'body'} */
     let awaited = 'answer'

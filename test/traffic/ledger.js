@@ -10,6 +10,8 @@
  * @property {string} generation the answer's `x-generation`, or ''
  * @property {string} outcome `ok` or a kind of failure, see failure.js
  * @property {string} [detail] of a failure
+ * @property {number} [repeats] how often it was sent again because its connection was closed in an order that makes it certain
+ *   that nothing was done: GOAWAY, or a WebSocket's 1001
  */
 /**
  * @typedef {{ label: string, atMs: number }} Mark
@@ -66,6 +68,11 @@ export class Ledger {
   /** @returns {Record<string, number>} requests answered well, by generation */
   byGeneration() {
     return countBy(this.records.filter((record) => record.outcome === 'ok'), (record) => record.generation)
+  }
+
+  /** @param {string} kind of client @returns {number} see RequestRecord */
+  repeatsOf(kind) {
+    return this.records.reduce((sum, record) => sum + (record.kind === kind ? (record.repeats ?? 0) : 0), 0)
   }
 
   /**

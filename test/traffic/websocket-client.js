@@ -31,6 +31,7 @@ export class WebSocketClient {
       while (answer === undefined) {
         const socket = (this.#socket ??= await this.#connect(signal))
         answer = await ask(socket, text, signal)
+        if (answer === undefined) sighting.repeats = (sighting.repeats ?? 0) + 1
       }
       sighting.release = answer.release
       sighting.generation = answer.generation
