@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import type net from 'node:net'
 import { closeAfterResponses } from './closing-responses.js'
 import { aborted, Deadline } from './deadline.js'
@@ -150,7 +151,7 @@ export class Drain {
     }
     // Whoever serves nobody may be a worker, whose own handler makes it take no new job.
     if (this.#servers.size === 0) this.#sigterm.pass()
-    await Promise.all([...this.#servers.values()].map((server) => server.drain()))
+    await Promise.all([...[...this.#servers.values()].map((server) => server.drain()), disconnectWorkers()])
     this.#hasServed = true
   }
 
@@ -307,4 +308,10 @@ export class Drain {
   #elapsedMs(): number {
     return performance.now() - this.#startedAt
   }
+}
+
+/** The workers of node:cluster hold the connections: they close them in node's own way, and the primary waits for that. */
+async function disconnectWorkers(): Promise<void> {
+  const workers = cluster.isPrimary ? Object.keys(cluster.workers ?? {}).length : 0
+  if (workers > 0) await new Promise<void>((resolve) => cluster.disconnect(resolve))
 }

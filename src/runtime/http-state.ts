@@ -79,5 +79,5 @@ export function mayClose(response: http.ServerResponse): boolean {
 /** The open streams of an HTTP/2 session, which node:http2 has told nobody about before; empty where it does not say. */
 export function openStreams(session: Http2Session): ServerHttp2Stream[] {
   const state = symbolOf(session, 'state') as { streams?: Map<number, ServerHttp2Stream> } | undefined
-  return state?.streams instanceof Map ? [...state.streams.values()] : []
+  return typeof state?.streams?.values === 'function' ? [...state.streams.values()] : []
 }

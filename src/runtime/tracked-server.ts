@@ -10,6 +10,8 @@ import { noteUpgrades, webSocketRequest } from './upgrades.js'
 
 /** Milliseconds an idle connection is left open when the server promised no time (`keepAliveTimeout = 0`). */
 const unpromisedIdleMs = 60_000
+/** Of HTTP/2, which has no promise of that kind: as long as node gives a connection of HTTP/1. */
+const http2IdleMs = 5000
 /** Milliseconds on top of the promise: the client's last request may be on its way when the time is over. */
 const idleMarginMs = 1000
 
@@ -42,7 +44,7 @@ export class TrackedServer {
       if (response) ledger.watch(response)
     }
     for (const each of this.#http2.streams()) ledger.watchStream(each)
-    if (this.#http2.isSpoken) this.#server.on('stream', (each: ServerHttp2Stream) => ledger.watchStream(each))
+    if (this.#http2.size > 0) this.#server.on('stream', (each: ServerHttp2Stream) => ledger.watchStream(each))
   }
 
   /** Stops accepting and lets everything else end by itself. Settles when the last connection has ended. */
@@ -52,7 +54,8 @@ export class TrackedServer {
       : undefined
     // Only the listener: http.Server.close() would also end connections whose clients were promised more time.
     if (closed) net.Server.prototype.close.call(this.#server)
-    const ended = closed ?? this.#emptied()
+    // The server says `close` before the last connection does.
+    const ended = closed ? closed.then(() => this.#emptied()) : this.#emptied()
     this.#softenClose(ended)
     deferRequests(this.#server)
     this.#http2.drain()
@@ -81,7 +84,9 @@ export class TrackedServer {
 
   /** Ends kept connections whose promised time is over where node does not do so itself. To be called about once a second. */
   endExpired(now: number): void {
-    const promisedMs = (this.#server as Partial<http.Server>).keepAliveTimeout || unpromisedIdleMs
+    const { keepAliveTimeout } = this.#server as Partial<http.Server>
+    this.#http2.endIdle(now, (keepAliveTimeout || http2IdleMs) + idleMarginMs)
+    const promisedMs = keepAliveTimeout || unpromisedIdleMs
     const atRest = parsersAtRest(this.#server)
     for (const socket of this.#httpSockets()) {
       const seen = this.#idleSince.get(socket)

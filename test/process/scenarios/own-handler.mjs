@@ -7,6 +7,7 @@ const server = http.createServer((request, response) => {
 })
 server.listen(3000)
 process.on('SIGTERM', () => {
+  console.log('app: heard')
   setTimeout(() => process.exit(1), 800)
   server.closeIdleConnections()
   server.close(async (error) => {
