@@ -76,7 +76,6 @@ export class Drain {
   #startedAt = 0
   #extendedAt = -Infinity
   #pendingHooks = 0
-  #hasServed = false
 
   constructor(options: { log: Log; limits: DrainLimits; stopFile: string | undefined }) {
     this.#log = options.log
@@ -152,7 +151,6 @@ export class Drain {
     // Whoever serves nobody may be a worker, whose own handler makes it take no new job.
     if (this.#servers.size === 0) this.#sigterm.pass()
     await Promise.all([...[...this.#servers.values()].map((server) => server.drain()), disconnectWorkers()])
-    this.#hasServed = true
   }
 
   #announce(): void {
@@ -168,7 +166,7 @@ export class Drain {
       if (this.#isAsked(connection) && !this.#farewells.knows(connection)) this.#farewells.add(connection)
     }
     this.#noticeReason()
-    if (this.#hasServed && this.#takesNewJobs()) this.#sigterm.pass()
+    this.#letAppHelp()
     this.#extendTimeout()
     notifyStatus(formatWaiting(this.#waiting()))
   }
@@ -183,10 +181,17 @@ export class Drain {
     this.#askToMove([])
   }
 
-  /** An app that goes on to take jobs waits for its own handler to make an end of that. */
-  #takesNewJobs(): boolean {
+  /**
+   * Some of what is left only the app's own handler may bring to an end: connections of other protocols than HTTP, tunnels, and
+   * the taking of new jobs. It gets the signal as soon as there is nothing else that it could cut.
+   */
+  #letAppHelp(): void {
+    const ending = [...this.#servers.values()].reduce((sum, server) => sum + server.countEnding(server.census()), 0)
+    if (ending + this.#pendingHooks > 0) return
+    const jobs = this.#jobs?.waiting() ?? []
     const elapsedMs = this.#elapsedMs()
-    return this.#jobs?.waiting().some(({ ageMs }) => ageMs < elapsedMs) ?? false
+    const isNew = ({ ageMs }: WaitingJob): boolean => ageMs < elapsedMs
+    if (jobs.length === 0 || jobs.some(isNew)) this.#sigterm.pass()
   }
 
   /** While the event loop turns, systemd waits; see EXTEND_TIMEOUT_USEC= in sd_notify(3). */
