@@ -155,12 +155,6 @@ async function measureRound(supervisor, round) {
 }
 
 async function main() {
-  try {
-    await promisify(execFile)('wrk', ['--version']).catch((error) => error.code === 'ENOENT' && Promise.reject(error))
-  } catch {
-    console.error('Error: wrk is not installed.\n  sudo apt-get install wrk')
-    process.exit(2)
-  }
   const supervisor = new Supervisor()
   const results = []
   for (let round = 0; round < rounds; round++) {

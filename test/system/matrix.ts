@@ -59,24 +59,40 @@ export function visitAll(harbour: Harbour, limits: { maxMs: number; maxRequests:
   return startTraffic({ address: harbour.address, others: harbour.others, clients: everyKind, thinkMs: 60, uploadMs: 1_200, ...limits })
 }
 
-/** Those kinds that a generation has not answered yet. */
-export function kindsWithout(ledger: Ledger, generation: number): string[] {
-  return Object.keys(everyKind).filter((kind) => !ledger.generationsSeenBy(kind).includes(String(generation)))
+/** Which generation answered which kind; keeps up with a ledger that grows to hundreds of thousands of records. */
+export class Sightings {
+  readonly #ledger: Ledger
+  readonly #seen = new Set<string>()
+  #read = 0
+
+  constructor(ledger: Ledger) {
+    this.#ledger = ledger
+  }
+
+  /** Those kinds that a generation has not answered yet. */
+  kindsWithout(generation: number): string[] {
+    for (; this.#read < this.#ledger.records.length; this.#read += 1) {
+      const record = this.#ledger.records[this.#read]
+      if (record?.outcome === 'ok') this.#seen.add(`${record.kind} ${record.generation}`)
+    }
+    return Object.keys(everyKind).filter((kind) => !this.#seen.has(`${kind} ${generation}`))
+  }
 }
 
 /** For people: requests and failures by kind, and how many generations each kind was answered by. */
-export function describe(ledger: Ledger, handovers: number): string {
+export function describe(ledger: Ledger): string {
   const paint = makePaint(false)
   const generations = Object.keys(everyKind).map((kind) => `${kind} ${ledger.generationsSeenBy(kind).length}`)
   const { medianMs, p99Ms, maxMs } = ledger.latency()
+  const slowest = ledger.records.filter((record) => record.durationMs === maxMs).map((record) => record.kind)
   return [
-    `${handovers} handovers, ${ledger.requests} requests in ${Math.round((ledger.endMs ?? 0) / 1_000)} s, ${ledger.failures.length} failed`,
+    `${Object.keys(ledger.byGeneration()).filter((each) => each !== '').length} generations, ${ledger.requests} requests in ${Math.round((ledger.endMs ?? 0) / 1_000)} s, ${ledger.failures.length} failed`,
     '',
     ...renderFailures(ledger.byKind(), ledger.failures, paint),
     '',
-    `latency: median ${medianMs.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, maximum ${maxMs.toFixed(0)} ms`,
+    `latency: median ${medianMs.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, maximum ${maxMs.toFixed(0)} ms (${slowest.join(', ')})`,
     `sent again after GOAWAY or 1001: ${['h2c', 'h2', 'webSocket'].map((kind) => `${kind} ${ledger.repeatsOf(kind)}`).join(', ')}`,
-    `generations seen, of ${handovers + 1}: ${generations.join(', ')}`,
+    `generations seen: ${generations.join(', ')}`,
     ...(ledger.failures.length > 0 ? ['', ...listFailures(ledger.failures)] : []),
   ].join('\n')
 }
