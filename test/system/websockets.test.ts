@@ -8,10 +8,10 @@ import { makeHarbour } from './matrix.js'
 const count = 1_000
 const perSecond = 150
 /**
- * A client sees a close frame some time after it was sent: 50 ms of a busy machine are 5 % of a second. And a second holds parts
- * of two slots more than whole ones.
+ * On a busy machine either side may stand still for a while, after which what was due meanwhile comes at once: 150 ms of that are
+ * 15 % of a second. Moments that are random and not spread would exceed the cap by 25 %, and those of a window of 1 s by 500 %.
  */
-const peakAtMost = perSecond * 1.05 + 2
+const peakAtMost = perSecond * 1.15
 
 it.each([
   { name: 'spread over the window', window: '10s', leastMs: 9_000, mostMs: 11_000 },
