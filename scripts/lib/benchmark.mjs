@@ -6,9 +6,10 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-const [rounds = 7, seconds = 3] = process.argv.slice(2).map(Number)
+const [rounds = 5, turns = 8] = process.argv.slice(2).map(Number)
 const connections = 32
-const warmUpSeconds = 1
+const warmUpSeconds = 2
+const turnSeconds = 1
 const server = new URL('benchmark-server.mjs', import.meta.url).pathname
 const kinds = ['bare', 'bare again', 'holdfast']
 
@@ -129,59 +130,66 @@ const median = (values) => {
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2
 }
 
-/** One fresh process of each kind, measured in turn. */
-async function measureRound(supervisor, round) {
-  const order = [...kinds.slice(round % kinds.length), ...kinds.slice(0, round % kinds.length)]
-  const found = Object.fromEntries(kinds.map((kind) => [kind, { perSecond: [], requests: 0, processorNs: 0, rss: [] }]))
-  const running = {}
-  for (const kind of order) running[kind] = await supervisor.start(kind)
-  for (const kind of order) found[kind].rss.push(await supervisor.rss(running[kind]))
-  for (const kind of order) await load(running[kind], warmUpSeconds)
-  // There and back: whatever drifts meanwhile is the same for all.
-  for (const kind of [...order, ...order.toReversed()]) {
-    const { requests, perSecond, processorNs } = await load(running[kind], seconds)
-    found[kind].perSecond.push(perSecond)
-    found[kind].requests += requests
-    found[kind].processorNs += processorNs
+/** Each kind in turn, close together: whatever else the machine does is the same for all of them. */
+async function measureTurn(running, order) {
+  const result = {}
+  for (const kind of order) {
+    const { requests, perSecond, processorNs } = await load(running[kind], turnSeconds)
+    result[kind] = { perSecond, microseconds: processorNs / requests / 1e3 }
   }
-  for (const kind of order) found[kind].rss.push(await supervisor.rss(running[kind]))
-  for (const kind of order) await supervisor.stop(running[kind])
-  return Object.fromEntries(
-    kinds.map((kind) => {
-      const { perSecond, requests, processorNs, rss } = found[kind]
-      return [kind, { perSecond: (perSecond[0] + perSecond[1]) / 2, microseconds: processorNs / requests / 1e3, freshMb: rss[0] / 2 ** 20, usedMb: rss[1] / 2 ** 20 }]
-    }),
-  )
+  return result
+}
+
+/** One fresh process of each kind: what it takes in memory, and the turns. */
+async function measureRound(supervisor, round) {
+  const rotated = (by) => [...kinds.slice(by % kinds.length), ...kinds.slice(0, by % kinds.length)]
+  const running = {}
+  for (const kind of rotated(round)) running[kind] = await supervisor.start(kind)
+  const memory = Object.fromEntries(kinds.map((kind) => [kind, {}]))
+  for (const kind of kinds) memory[kind].freshMb = (await supervisor.rss(running[kind])) / 2 ** 20
+  for (const kind of kinds) await load(running[kind], warmUpSeconds)
+  const measured = []
+  for (let turn = 0; turn < turns; turn++) measured.push(await measureTurn(running, rotated(round + turn)))
+  for (const kind of kinds) memory[kind].usedMb = (await supervisor.rss(running[kind])) / 2 ** 20
+  for (const kind of kinds) await supervisor.stop(running[kind])
+  return { memory, measured }
 }
 
 async function main() {
   const supervisor = new Supervisor()
-  const results = []
+  const memory = []
+  const load = []
   for (let round = 0; round < rounds; round++) {
-    results.push(await measureRound(supervisor, round))
+    const result = await measureRound(supervisor, round)
+    memory.push(result.memory)
+    load.push(...result.measured)
     if (process.stderr.isTTY) process.stderr.write(`\r${round + 1} of ${rounds} rounds\r`)
   }
   await supervisor.end()
 
-  const of = (kind, key) => median(results.map((result) => result[kind][key]))
-  const against = (kind, key) => results.map((result) => result[kind][key] / result.bare[key])
-  const above = (kind, key) => results.map((result) => result[kind][key] - result.bare[key])
-  const range = (values, digits) => `${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)}`
+  const of = (results, kind, key) => median(results.map((result) => result[kind][key]))
+  const middle = (values, digits) => {
+    const sorted = [...values].sort((a, b) => a - b)
+    const at = (share) => sorted[Math.round(share * (sorted.length - 1))].toFixed(digits)
+    return `${median(values).toFixed(digits)} (${at(0.25)} to ${at(0.75)})`
+  }
   const row = (label, ...cells) => console.log(label.padEnd(34) + cells.map((cell) => cell.padStart(14)).join(''))
-  console.log(`node ${process.version}, ${rounds} rounds of 2 x ${seconds} s each, ${connections} connections; medians\n`)
+  console.log(`node ${process.version}, ${rounds} rounds of ${turns} turns, ${connections} connections; medians\n`)
   row('', ...kinds)
-  row('requests per second', ...kinds.map((kind) => of(kind, 'perSecond').toFixed(0)))
-  row('processor time per request, us', ...kinds.map((kind) => of(kind, 'microseconds').toFixed(2)))
-  row('resident memory, fresh, MB', ...kinds.map((kind) => of(kind, 'freshMb').toFixed(1)))
-  row('resident memory, after load, MB', ...kinds.map((kind) => of(kind, 'usedMb').toFixed(1)))
-  console.log('\nagainst bare, round by round: median (least to most)')
+  row('requests per second', ...kinds.map((kind) => of(load, kind, 'perSecond').toFixed(0)))
+  row('processor time per request, us', ...kinds.map((kind) => of(load, kind, 'microseconds').toFixed(2)))
+  row('resident memory, fresh, MB', ...kinds.map((kind) => of(memory, kind, 'freshMb').toFixed(1)))
+  row('resident memory, after load, MB', ...kinds.map((kind) => of(memory, kind, 'usedMb').toFixed(1)))
+  console.log('\nagainst bare, turn by turn: median (middle half)')
   row('', ...kinds.slice(1).map((kind) => kind.padStart(26)))
-  const compare = (label, compute, key, digits) =>
-    row(label, ...kinds.slice(1).map((kind) => `${median(compute(kind, key)).toFixed(digits)} (${range(compute(kind, key), digits)})`.padStart(26)))
-  compare('ratio of requests per second', against, 'perSecond', 3)
-  compare('ratio of processor time', against, 'microseconds', 3)
-  compare('memory above, fresh, MB', above, 'freshMb', 1)
-  compare('memory above, after load, MB', above, 'usedMb', 1)
+  const compare = (label, results, key, digits, by) =>
+    row(label, ...kinds.slice(1).map((kind) => middle(results.map((result) => by(result[kind][key], result.bare[key])), digits).padStart(26)))
+  const ratio = (one, other) => one / other
+  const difference = (one, other) => one - other
+  compare('ratio of requests per second', load, 'perSecond', 3, ratio)
+  compare('ratio of processor time', load, 'microseconds', 3, ratio)
+  compare('memory above, fresh, MB', memory, 'freshMb', 1, difference)
+  compare('memory above, after load, MB', memory, 'usedMb', 1, difference)
 }
 
 await main()

@@ -8,7 +8,7 @@ import { ensureBuilt, root } from './built.js'
 beforeAll(ensureBuilt)
 
 test('the benchmark runs, and the runtime adds next to no work', { timeout: 90_000 }, async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'scripts/lib/benchmark.mjs'), '1', '1'], { cwd: root })
+  const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'scripts/lib/benchmark.mjs'), '1', '3'], { cwd: root })
   const figures = (label: string) => {
     const line = stdout.split('\n').find((each) => each.startsWith(label)) ?? ''
     return [...line.slice(label.length).matchAll(/(-?[\d.]+) \(/g)].map((match) => Number(match[1]))
