@@ -61,6 +61,7 @@ const longLived: readonly ConnectionKind[] = ['websocket', 'event-stream']
 export class Drain {
   readonly #servers = new Map<net.Server, TrackedServer>()
   readonly #hooks: DrainHook[] = []
+  readonly #startedHooks: Promise<void>[] = []
   readonly #connectionHooks = new Map<ConnectionKind, ConnectionHook[]>()
   readonly #draining = new AbortController()
   readonly #deadline = new Deadline()
@@ -98,8 +99,10 @@ export class Drain {
     this.#jobs = jobs
   }
 
+  /** In a drain it runs at once. */
   addHook(hook: DrainHook): void {
-    this.#hooks.push(hook)
+    if (this.signal.aborted) this.#startHook(hook)
+    else this.#hooks.push(hook)
   }
 
   addConnectionHook(kind: ConnectionKind, hook: ConnectionHook): void {
@@ -108,6 +111,7 @@ export class Drain {
 
   /** Makes SIGTERM start the drain, before any handler of the app's own runs. */
   listenForSigterm(): void {
+    this.#gate.install()
     this.#sigterm.hold(() => {
       if (!this.signal.aborted) void this.#run()
       // NestJS, for one, raises the signal again when its own shutdown is over.
@@ -128,8 +132,8 @@ export class Drain {
     void aborted(this.#deadline.near).then(() => this.#warnOfEnd())
 
     const tick = setInterval(() => this.#tick(), tickMs)
-    const hooks = this.#hooks.map((hook) => this.#runHook(() => hook(this.#context())))
-    const finished = Promise.all([served, ...hooks]).then(() => this.#jobs?.ended())
+    for (const hook of this.#hooks) this.#startHook(hook)
+    const finished = served.then(() => this.#hooksEnded()).then(() => this.#jobs?.ended()).then(() => this.#hooksEnded())
     await Promise.race([finished, aborted(this.#deadline.over)])
     clearInterval(tick)
     this.#farewells.stop()
@@ -270,6 +274,15 @@ export class Drain {
     await aborted(this.#deadline.over)
     clearInterval(alive)
     this.#log.warn("drained, but the app's own SIGTERM handler did not end the process in time", { phase: 'drain-cut' })
+  }
+
+  #startHook(hook: DrainHook): void {
+    this.#startedHooks.push(this.#runHook(() => hook(this.#context())))
+  }
+
+  /** Also of those that are added meanwhile. */
+  async #hooksEnded(): Promise<void> {
+    for (const hook of this.#startedHooks) await hook
   }
 
   async #runHook(hook: () => void | Promise<void>): Promise<void> {
