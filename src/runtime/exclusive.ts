@@ -50,8 +50,8 @@ export class ExclusiveWork {
    *   when the operating system refuses the lock
    */
   async run(name: string, fn: ExclusiveFunction): Promise<void> {
-    const shown = readName(name)
-    const work = readFunction(fn)
+    const shown = readName(name, 'exclusive work')
+    const work = readFunction(fn, 'exclusive work')
     if (this.#names.has(name)) throw new TypeError(`exclusive work ${shown} is there already in this process`)
     this.#names.add(name)
     try {

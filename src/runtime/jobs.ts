@@ -202,17 +202,18 @@ class Job {
   }
 }
 
-/** A name as it is shown: one line, not too long. */
-export function readName(name: unknown): string {
-  if (typeof name !== 'string') throw new TypeError(`the name of a job must be a string, not ${name === null ? 'null' : typeof name}`)
+/** A name as it is shown: one line, not too long. Throws a TypeError when it is none. */
+export function readName(name: unknown, what = 'a job'): string {
+  if (typeof name !== 'string') throw new TypeError(`the name of ${what} must be a string, not ${name === null ? 'null' : typeof name}`)
   // oxlint-disable-next-line no-control-regex -- control characters are exactly what must go
   const line = name.replace(/[\u0000-\u0020\u007f-\u00a0\u2028\u2029]+/g, ' ').trim()
-  if (line === '') throw new TypeError('the name of a job must not be empty')
+  if (line === '') throw new TypeError(`the name of ${what} must not be empty`)
   return line.length > shownNameLength ? `${line.slice(0, shownNameLength - 1)}…` : line
 }
 
-export function readFunction<T>(fn: T): T {
-  if (typeof fn !== 'function') throw new TypeError(`a job must be a function, not ${fn === null ? 'null' : typeof fn}`)
+/** Throws a TypeError when it is none. */
+export function readFunction<T>(fn: T, what = 'a job'): T {
+  if (typeof fn !== 'function') throw new TypeError(`${what} must be a function, not ${fn === null ? 'null' : typeof fn}`)
   return fn
 }
 

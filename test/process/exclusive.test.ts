@@ -227,8 +227,8 @@ describe('the function', () => {
     instance.kill('SIGTERM')
     expect(await instance.untilExit()).toBe(0)
     for (const line of [
-      'no name: TypeError: the name of a job must be a string, not undefined', 'empty name: TypeError: the name of a job must not be empty',
-      'no function: TypeError: a job must be a function, not undefined', 'huge runs', 'huge name: settled undefined', 'lines runs',
+      'no name: TypeError: the name of exclusive work must be a string, not undefined', 'empty name: TypeError: the name of exclusive work must not be empty',
+      'no function: TypeError: exclusive work must be a function, not undefined', 'huge runs', 'huge name: settled undefined', 'lines runs',
       'result: settled undefined', 'throws: Error: at once', 'exclusive work throws has failed: at once', 'rejects: Error: later',
       'exclusive work rejects has failed: later', 'again: settled undefined',
       'second: TypeError: exclusive work twice is there already in this process', 'first: settled undefined',
