@@ -13,8 +13,8 @@ export interface ExclusiveContext {
 
 export type ExclusiveFunction = (context: ExclusiveContext) => void | PromiseLike<void>
 
-/** libuv before 1.46 (node before 20.4) gives every abstract name the same address. */
-const firstLibuv = [1, 46] as const
+/** Before it, node gives every abstract name the same address (20.0 to 20.3), or refuses them. */
+const firstNode = { major: 20, minor: 9 }
 
 /**
  * What an app's locks belong to: its folder below the manager's, which tells the system's apps from those of a user's own manager.
@@ -93,8 +93,10 @@ export class ExclusiveWork {
   }
 
   #lock(name: string, shown: string, owner: Instance, listener: Parameters<typeof holdName>[2]['listener']): Promise<HeldName | undefined> {
-    const [major = 0, minor = 0] = process.versions.uv.split('.').map(Number)
-    if (major === firstLibuv[0] && minor < firstLibuv[1]) throw new Error(`exclusive work ${shown} needs node 20.4 or later, and this is ${process.version}`)
+    const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+    if (major === firstNode.major && minor < firstNode.minor) {
+      throw new Error(`exclusive work ${shown} needs node ${firstNode.major}.${firstNode.minor} or later, and this is ${process.version}`)
+    }
     return holdName(lockAddress(lockScope(owner.app), name), owner, { signal: this.#draining, listen: this.#listen, listener }).catch((error: unknown) => {
       throw new Error(`exclusive work ${shown} cannot have its lock, a unix socket: ${String(error)}`, { cause: error })
     })
