@@ -9,7 +9,7 @@ const addressLength = 108
 /** Names that can be read in `ss -xl`; others go by their hash. */
 const plainName = /^[\w.:@-]{1,40}$/
 /** A waiter that knows of a newer one leaves it this much time, in milliseconds, before it tries, too. */
-const precedenceMs = 50
+const precedenceMs = 250
 /** Milliseconds after which a failed attempt is repeated: doubled each time, up to the longest. */
 const shortestPauseMs = 4
 const longestPauseMs = 512
