@@ -1,4 +1,5 @@
 import type net from 'node:net'
+import { showPortToWorkers } from './accept-handle.js'
 import type { InheritedListener } from './inherited.js'
 import type { ListenRequest } from './listen-arguments.js'
 
@@ -18,6 +19,7 @@ export function bindInherited(
   const options = { fd: listener.fd, ...(request.signal ? { signal: request.signal } : {}) }
   const args: unknown[] = [options, listener.backlog]
   if (request.callback) args.push(request.callback)
+  if (request.port !== undefined) showPortToWorkers(server, request.port)
   const { address } = listener
   if (address?.startsWith('/')) {
     // node does not know the path of a unix socket that it did not bind itself.

@@ -3,7 +3,7 @@
  * console, and the rest does nothing.
  */
 import type net from 'node:net'
-import type { ConnectionHook, DrainHook } from './drain.js'
+import type { ConnectionHook, DrainHook } from './drain-hooks.js'
 import type { Instance } from './instance.js'
 import type { Log } from './journal.js'
 import type { ConnectionKind } from './long-lived.js'
@@ -11,7 +11,7 @@ import type { NotifyOutcome } from './notify.js'
 import type { ListenTarget } from './runtime.js'
 import { sharedRuntime } from './shared.js'
 
-export type { ConnectionHook, DrainContext, DrainHook } from './drain.js'
+export type { ConnectionHook, DrainContext, DrainHook } from './drain-hooks.js'
 export type { StopReason } from './environment.js'
 export type { Instance } from './instance.js'
 export type { JournalEntry, Log, LogFunction } from './journal.js'

@@ -1,8 +1,10 @@
 import { errorMonitor } from 'node:events'
 import net from 'node:net'
 import { HoldfastError } from '../errors.js'
+import { isAccepting } from './accept-handle.js'
 import { bindInherited, type OriginalListen } from './bind.js'
-import { Drain, type ConnectionHook, type DrainHook } from './drain.js'
+import { Drain } from './drain.js'
+import type { ConnectionHook, DrainHook } from './drain-hooks.js'
 import { forgetInheritance, readInheritance, type InheritedListener } from './inherited.js'
 import {
   claimEnvironment, explainLostSockets, readInstance, readRole, type Instance, type Role,
@@ -14,7 +16,10 @@ import { connectionKinds, type ConnectionKind } from './long-lived.js'
 import { whenMainEvaluated } from './main-module.js'
 import { matchListener, matchName, type Match } from './match.js'
 import { notifyReady, notifyStatus, type NotifyOutcome } from './notify.js'
+import { Primary } from './primary.js'
+import { Systemd } from './systemd.js'
 import { startWatchdog } from './watchdog.js'
+import { Workers } from './workers.js'
 
 /** Where a server shall listen: by name, by port or by path; outside systemd the name alone is not enough. */
 export interface ListenTarget {
@@ -42,9 +47,12 @@ export class Runtime {
   constructor(options: { inert?: boolean } = {}) {
     const { env, pid } = process
     this.role = options.inert ? 'helper' : readRole(env, pid)
-    this.instance = this.role === 'main' || this.role === 'lost' ? readInstance(env) : undefined
+    this.instance = this.role === 'outside' || this.role === 'helper' ? undefined : readInstance(env)
     this.log = createLog(this.instance, env)
-    this.drain = new Drain({ log: this.log, limits: readDrainLimits(env), stopFile: env.HOLDFAST_STOP_FILE })
+    const { log } = this
+    const limits = readDrainLimits(env)
+    const supervisor = this.role === 'worker' ? new Primary() : new Systemd({ log, limits, stopFile: env.HOLDFAST_STOP_FILE })
+    this.drain = new Drain({ log, limits, supervisor, workers: this.role === 'main' ? new Workers(log) : undefined })
     if (this.role !== 'main') return
     const { listeners, problems } = readInheritance(env, pid)
     this.#inherited = listeners
@@ -56,7 +64,7 @@ export class Runtime {
   listeners(): { name: string; address: string | undefined; fd: number; listening: boolean }[] {
     return this.#inherited.map((listener) => {
       const { name, address, fd } = listener
-      return { name, address, fd, listening: this.#servers.get(listener)?.listening ?? false }
+      return { name, address, fd, listening: this.#accepts(listener) }
     })
   }
 
@@ -108,15 +116,16 @@ export class Runtime {
     })
   }
 
-  /** Level 1: everything happens by itself. Does nothing in a process that is not systemd's main process. */
+  /** Level 1: everything happens by itself. Does nothing in a process that is neither systemd's main process nor its worker. */
   preload(): void {
     this.#activate()
-    if (this.role !== 'main' || this.#isPreloaded) return
+    if ((this.role !== 'main' && this.role !== 'worker') || this.#isPreloaded) return
     this.#isPreloaded = true
     const listen = (server: net.Server, args: unknown[]): net.Server => this.#intercept(server, args)
     net.Server.prototype.listen = function (this: net.Server, ...args: unknown[]) {
       return listen(this, args)
     } as typeof net.Server.prototype.listen
+    if (this.role !== 'main') return
     void whenMainEvaluated().then(() => {
       if (this.#inherited.length === 0) this.ready()
       else if (this.#ready === undefined) notifyStatus(`waiting until the app listens on ${this.#unused().map(formatListener).join(', ')}`)
@@ -130,7 +139,7 @@ export class Runtime {
   }
 
   #bind(server: net.Server, request: ListenRequest, match: Match, args: unknown[]): net.Server {
-    if (this.role === 'main' && request.kind !== 'ephemeral' && request.kind !== 'other') this.drain.attach(server)
+    if ((this.role === 'main' || this.role === 'worker') && request.kind !== 'ephemeral' && request.kind !== 'other') this.drain.attach(server)
     if (match.kind === 'taken' || match.kind === 'none') {
       this.#warnUnlisted(request, match)
       return this.#listen.apply(server, args)
@@ -150,7 +159,12 @@ export class Runtime {
   }
 
   #unused(): InheritedListener[] {
-    return this.#inherited.filter((listener) => !this.#servers.get(listener)?.listening)
+    return this.#inherited.filter((listener) => !this.#accepts(listener))
+  }
+
+  #accepts(listener: InheritedListener): boolean {
+    const server = this.#servers.get(listener)
+    return server !== undefined && isAccepting(server)
   }
 
   /** Once, when something of the runtime is used. */
@@ -163,9 +177,8 @@ export class Runtime {
       this.log.error(text)
       notifyStatus(text)
     }
-    if (this.role !== 'main') return
-    startWatchdog()
-    this.drain.listenForSigterm()
+    if (this.role === 'main') startWatchdog()
+    if (this.role === 'main' || this.role === 'worker') this.drain.listenForOrders()
   }
 
   #warnUnlisted(request: ListenRequest, match: Match): void {
