@@ -1,5 +1,5 @@
 import type net from 'node:net'
-import { showPortToWorkers } from './accept-handle.js'
+import { listenWithParked, showPortToWorkers } from './accept-handle.js'
 import type { InheritedListener } from './inherited.js'
 import type { ListenRequest } from './listen-arguments.js'
 
@@ -27,4 +27,12 @@ export function bindInherited(
     server.address = () => own.call(server) ?? (server.listening ? address : null)
   }
   return listen.apply(server, args)
+}
+
+/** The same for a listener that the workers of node:cluster had before, all of which have ended. */
+export function bindAgain(server: net.Server, listener: InheritedListener, request: ListenRequest, former: net.Server): net.Server {
+  if (request.callback) server.once('listening', request.callback)
+  if (request.port !== undefined) showPortToWorkers(server, request.port)
+  listenWithParked(server, former, listener.backlog)
+  return server
 }

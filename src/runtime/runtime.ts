@@ -1,8 +1,8 @@
 import { errorMonitor } from 'node:events'
 import net from 'node:net'
 import { HoldfastError } from '../errors.js'
-import { isAccepting } from './accept-handle.js'
-import { bindInherited, type OriginalListen } from './bind.js'
+import { isAccepting, isParked } from './accept-handle.js'
+import { bindAgain, bindInherited, type OriginalListen } from './bind.js'
 import { Drain } from './drain.js'
 import type { ConnectionHook, DrainHook } from './drain-hooks.js'
 import { forgetInheritance, readInheritance, type InheritedListener } from './inherited.js'
@@ -102,9 +102,8 @@ export class Runtime {
     this.#activate()
     const { name, ...address } = target
     const request: ListenRequest = address.port === undefined && address.path === undefined ? { kind: 'any' } : readListenArguments([address])
-    const isTaken = (listener: InheritedListener): boolean => this.#servers.has(listener)
-    const named: Match = name === undefined ? { kind: 'none' } : matchName(this.#inherited, isTaken, name)
-    const match = name === undefined ? matchListener(this.#inherited, isTaken, request) : named
+    const named: Match = name === undefined ? { kind: 'none' } : matchName(this.#inherited, this.#isTaken, name)
+    const match = name === undefined ? matchListener(this.#inherited, this.#isTaken, request) : named
     if (match.kind !== 'exact' && match.kind !== 'only' && request.kind === 'any') return Promise.reject(this.#explain(name, match))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -134,7 +133,7 @@ export class Runtime {
 
   #intercept(server: net.Server, args: unknown[]): net.Server {
     const request = readListenArguments(args)
-    const match = matchListener(this.#inherited, (listener) => this.#servers.has(listener), request)
+    const match = matchListener(this.#inherited, this.#isTaken, request)
     return this.#bind(server, request, match, args)
   }
 
@@ -148,6 +147,7 @@ export class Runtime {
     if (match.kind === 'only' && request.kind === 'address') {
       this.log.notice(`${formatRequest(request)} takes ${formatListener(listener)}, the only listener of this instance`)
     }
+    const former = this.#servers.get(listener)
     this.#servers.set(listener, server)
     const release = (): boolean => this.#servers.delete(listener)
     server.once(errorMonitor as unknown as string, release)
@@ -155,7 +155,13 @@ export class Runtime {
       server.off(errorMonitor as unknown as string, release)
       if (this.#isPreloaded && this.#unused().length === 0) this.ready()
     })
+    if (former) return bindAgain(server, listener, request, former)
     return bindInherited(server, listener, request, this.#listen)
+  }
+
+  readonly #isTaken = (listener: InheritedListener): boolean => {
+    const server = this.#servers.get(listener)
+    return server !== undefined && !isParked(server)
   }
 
   #unused(): InheritedListener[] {

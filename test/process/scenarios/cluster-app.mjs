@@ -1,25 +1,28 @@
-// An app in cluster mode: a primary with two workers that run the scenario SERVER. ON_SIGTERM says what the primary's own handler does
-// (`kill` or `disconnect` its workers), REFORK=1 has it replace each worker that ends, SIGUSR2 has it fork one more.
+// An app in cluster mode: a primary, and WORKERS (2) that run the scenario SERVER. ON_SIGTERM says what the primary's own handler does
+// with its workers (`kill`, `disconnect`), REFORK=1 replaces each that ends, BARE=1 forks them without the preload, SIGUSR2 forks one
+// more.
 import cluster from 'node:cluster'
 
 if (cluster.isPrimary) {
+  const { ON_SIGTERM, REFORK, BARE, WORKERS } = process.env
   const say = (what) => console.log(`app: ${what}`)
+  if (BARE) cluster.setupPrimary({ execArgv: [] })
   cluster.on('online', (worker) => say(`forked ${worker.process.pid}`))
   cluster.on('message', (worker, message) => say(`message ${JSON.stringify(message)}`))
   cluster.on('exit', (worker, code, signal) => {
     say(`ended ${worker.process.pid} ${signal ?? code}`)
-    if (process.env.REFORK) cluster.fork()
-    else if (Object.keys(cluster.workers).length === 0 && process.env.ON_SIGTERM === 'kill') process.exit(3)
+    if (REFORK) cluster.fork()
+    else if (Object.keys(cluster.workers).length === 0 && ON_SIGTERM === 'kill') process.exit(3)
   })
   process.on('SIGUSR2', () => cluster.fork())
-  if (process.env.ON_SIGTERM) {
+  if (ON_SIGTERM) {
     process.on('SIGTERM', () => {
       say('heard')
-      if (process.env.ON_SIGTERM === 'disconnect') cluster.disconnect(() => process.exit(4))
+      if (ON_SIGTERM === 'disconnect') cluster.disconnect(() => process.exit(4))
       else for (const worker of Object.values(cluster.workers)) worker.kill()
     })
   }
-  for (let index = 0; index < 2; index++) cluster.fork()
+  for (let index = 0; index < Number(WORKERS ?? 2); index++) cluster.fork()
 } else {
   process.on('message', (message) => process.send(message))
   await import(`./${process.env.SERVER ?? 'http.mjs'}`)
