@@ -132,6 +132,25 @@ describe('handovers', () => {
   })
 })
 
+test('an app with several listeners is ready when its workers have them all', async () => {
+  await using supervisor = new Supervisor()
+  const address = await supervisor.listen('web')
+  const path = join(supervisor.directory, 'admin.sock')
+  await supervisor.listen('admin', path)
+  const env = { SERVER: 'port-and-path.mjs', WEB_PORT: address.split(':')[1] ?? '', ADMIN_PATH: path }
+  const instance = await supervisor.start('cluster-app.mjs', { listeners: ['web', 'admin'], env })
+  await instance.untilReady()
+  expect(instance.notified.join()).toContain(`serving web (${address}), admin (${path})`)
+  const clients = [new RawClient(address), new RawClient(path)]
+  for (const client of clients) client.get('/')
+  await Promise.all([clients[0]?.untilReceived('web'), clients[1]?.untilReceived('admin')])
+  await drain(instance)
+  for (const client of clients) client.get('/')
+  await Promise.all(clients.map((client) => client.untilEnded()))
+  for (const client of clients) expect([client.ended, client.received]).toEqual(['end', expect.stringMatching(/200 OK[^]*200 OK[^]*Connection: close/)])
+  expect(await instance.untilExit()).toBe(0)
+})
+
 describe('in the workers', () => {
   test('an idle connection is kept for its promised time, and the status says what the workers wait for', async () => {
     await using supervisor = new Supervisor()
