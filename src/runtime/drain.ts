@@ -132,11 +132,13 @@ export class Drain {
 
   /** The end of what began before, and of what had been on its way. */
   async #finish(): Promise<void> {
+    let accepted: number
     do {
       await this.#servers.emptied()
       await this.#jobs?.ended()
+      accepted = this.#servers.accepted
       await this.#supervisor.settled()
-    } while (this.#servers.connections > 0)
+    } while (this.#servers.accepted > accepted)
   }
 
   #tick(): void {

@@ -40,7 +40,10 @@ export interface Supervisor {
   report(progress: DrainProgress): void
   /** Lets the app's own SIGTERM handlers have the signal, once. */
   passSignal(): void
-  /** Settles when nothing can be on its way to this process any more. To be asked when nothing is left in it. */
+  /**
+   * To be asked when nothing is left in this process. Settles when all that had been on its way to it has arrived; if that was
+   * anything, there may be more.
+   */
   settled(): Promise<void>
   /** The drain is over. Settles never where the process ends with it. */
   end(outcome: DrainOutcome): Promise<void>

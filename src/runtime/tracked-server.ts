@@ -24,12 +24,16 @@ export class TrackedServer {
   readonly #secure = new Set<HttpSocket>()
   readonly #http2: Http2Sessions
   readonly #idleSince = new Map<HttpSocket, { at: number; bytesRead: number }>()
+  #accepted = 0
   #whenEmpty: (() => void) | undefined
 
   constructor(server: net.Server) {
     this.#server = server
     this.#http2 = new Http2Sessions(server)
-    server.on('connection', (socket: HttpSocket) => this.#track(this.#sockets, socket))
+    server.on('connection', (socket: HttpSocket) => {
+      this.#accepted++
+      this.#track(this.#sockets, socket)
+    })
     server.on('secureConnection', (socket: HttpSocket) => this.#track(this.#secure, socket))
     noteUpgrades(server)
     noteTaking(server)
@@ -37,6 +41,11 @@ export class TrackedServer {
 
   get connections(): number {
     return this.#sockets.size
+  }
+
+  /** Connections so far. */
+  get accepted(): number {
+    return this.#accepted
   }
 
   /** Has every request counted that is in flight or still arrives; HTTP/1 responses are, when their head is written. */

@@ -16,6 +16,11 @@ export class TrackedServers {
     return this.#all().reduce((sum, server) => sum + server.connections, 0)
   }
 
+  /** Connections so far. */
+  get accepted(): number {
+    return this.#all().reduce((sum, server) => sum + server.accepted, 0)
+  }
+
   /** Again is no harm. */
   attach(server: net.Server): void {
     if (!this.#servers.has(server)) this.#servers.set(server, new TrackedServer(server))

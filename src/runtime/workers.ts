@@ -151,8 +151,8 @@ export class Workers {
   }
 
   /**
-   * What the primary has accepted is with one of its workers by then: one that is idle would have got it. A worker may still
-   * find that a connection came before this message, and then says `idle` again.
+   * What the primary has accepted goes to a worker as soon as that took the one before. So one that says `idle` gets all there is
+   * before this message; if it gets something, even if that has ended by then, it has to ask again, since more may follow.
    */
   #settleWhenIdle(): void {
     const left = [...this.#members].filter(([, { hasEnded }]) => !hasEnded)
