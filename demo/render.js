@@ -118,11 +118,11 @@ export function renderLatency(rows, paint) {
 const outcomes = [
   ['refused', /^refused$/],
   ['reset', /^reset$/],
-  ['hang-up', /^hang-up$/],
+  ['hang-up', /^(hang-up|early-close)$/],
   ['timeout', /^(timeout|stuck)$/],
   ['cut', /^cut-body$/],
   ['status', /^bad-status-/],
-  ['wrong', /^bad-(body|protocol)$/],
+  ['wrong', /^bad-(body|protocol|close-\d+)$/],
   ['other', /./],
 ]
 
@@ -135,6 +135,15 @@ const kindNames = {
   download: 'download',
   upload: 'upload',
   pipeline: 'pipelined',
+  undici: 'undici',
+  curl: 'curl',
+  https: 'HTTPS',
+  h2c: 'h2c',
+  h2: 'HTTP/2 TLS',
+  webSocket: 'WebSocket',
+  eventSource: 'events',
+  idle: 'idle conn.',
+  rude: 'rude',
 }
 
 /**

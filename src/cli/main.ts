@@ -148,6 +148,14 @@ program
     await drainApp(openUnits(app, globals()))
   })
 program
+  .command('shutdown', { hidden: true })
+  .argument('<app>')
+  .action(async (app: string) => {
+    const { openUnits } = await import('./context.js')
+    const { boundShutdown } = await import('../deploy/shutdown.js')
+    await boundShutdown(openUnits(app, globals()))
+  })
+program
   .command('activate', { hidden: true })
   .argument('<app>')
   .action(async (app: string) => {

@@ -1,5 +1,5 @@
 import type { AppStatus, AppState, InstanceStatus } from '../deploy/app-status.js'
-import { alignRows, bytesWords, plainText, spanWords, timeWords } from './words.js'
+import { alignRows, bytesWords, drainWords, plainText, spanWords, timeWords } from './words.js'
 
 /** An app's status for people to read. Pure: `now` is in milliseconds. */
 export function statusText(status: AppStatus, now: number): string {
@@ -65,7 +65,7 @@ function instanceRow({ generation, process, phase, pid, since, memoryBytes, rest
   const notes = [
     ...(restarts > 0 ? [`restarted ${restarts === 1 ? 'once' : `${restarts} times`}`] : []),
     ...(failure === null ? [] : [failure]),
-    ...(status === null ? [] : [`"${plainText(status)}"`]),
+    ...(status === null ? [] : [phase === 'draining' ? drainWords(status) : `"${plainText(status)}"`]),
   ]
   return [
     `${generation}.${process}`,

@@ -8,7 +8,7 @@ import { Systemctl } from '../systemd/systemctl.js'
 import { appService, drainService } from '../units/names.js'
 import { placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
-import { plainText, spanWords } from './words.js'
+import { drainWords, spanWords } from './words.js'
 
 /** @returns the exit status: 1 when the app was started again in the meantime, 130 after Ctrl-C */
 export async function stopCommand(app: string, options: GlobalOptions & { dryRun?: boolean }): Promise<number> {
@@ -33,7 +33,7 @@ export async function stopCommand(app: string, options: GlobalOptions & { dryRun
     print(`${app} was started again before it had stopped: ${holdfast} status ${app}`)
     return 1
   }
-  for (const unit of outcome.killed) print(`${unit} was killed: it did not end by its drain deadline.`)
+  for (const unit of outcome.killed) print(`${unit} was killed: it did not end in time.`)
   print(`${app} is stopped.`)
   return 0
 }
@@ -59,6 +59,6 @@ function showProgress(app: string): { show: (left: readonly ObservedInstance[]) 
 /** What a stop still waits for, in one line. */
 export function waitText(app: string, left: readonly Pick<ObservedInstance, 'generation' | 'process' | 'state'>[]): string {
   if (left.length === 0) return `Stopping ${app}`
-  const each = left.map(({ generation, process, state }) => `${generation}.${process}${state.status === '' ? '' : ` "${plainText(state.status)}"`}`)
-  return `Stopping ${app}: ${left.length === 1 ? 'an instance drains' : `${left.length} instances drain`}: ${each.join(', ')}`
+  const each = left.map(({ generation, process, state }) => `${generation}.${process}${state.status === '' ? '' : ` ${drainWords(state.status)}`}`)
+  return `Stopping ${app}: ${left.length === 1 ? 'an instance drains' : `${left.length} instances drain`}: ${each.join('; ')}`
 }

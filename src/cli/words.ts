@@ -31,5 +31,13 @@ export function alignRows(rows: readonly (readonly string[])[]): string[] {
 /** Text of others, such as an app's status, without the control characters that would reach the terminal. */
 export const plainText = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim()
 
+/** The status of an instance that drains: what it waits for, where it says so as the runtime does; else its own words. */
+export function drainWords(status: string): string {
+  const text = plainText(status)
+  const waiting = /^draining: (.+)$/.exec(text)?.[1]
+  if (waiting === undefined) return `"${text}"`
+  return waiting === 'nothing in flight' ? waiting : `waits for ${waiting}`
+}
+
 const join = (large: number, largeUnit: string, small: number, smallUnit: string): string =>
   small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`

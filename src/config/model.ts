@@ -23,9 +23,23 @@ export interface Config {
   watchdogMs?: number
   listen: Listener[]
   start: { timeoutMs: number; settleMs: number }
-  drain: { timeoutMs: number }
+  drain: DrainLimits
   limits: { memoryBytes?: number; tasks?: number }
   sandbox: Sandbox
+}
+
+/** How long a drain may take; no other time is longer than `timeoutMs`. */
+export interface DrainLimits {
+  /** Hard end. Default 15 min. */
+  timeoutMs: number
+  /** Hard end when the machine shuts down. Default 90 s. */
+  shutdownTimeoutMs: number
+  /** A draining instance with the preload that shows no sign of life for so long is killed. Default 2 min. */
+  hangTimeoutMs: number
+  /** WebSockets and event streams are closed spread over this. Default 30 s. */
+  reconnectWindowMs: number
+  /** The most of them per second. Default 100. */
+  reconnectRate: number
 }
 
 /** A named listening address; its name is the fd name (`FileDescriptorName=`). */

@@ -18,6 +18,7 @@ const takenListeners: Record<string, string> = {
   activate: 'service that a first connection starts',
   drain: 'service that stops the app',
   deploy: 'service that a deploy runs in',
+  shutdown: 'service that bounds its drains when the machine shuts down',
 }
 
 /** The app's name, with the reason when it cannot be. */

@@ -134,7 +134,13 @@ function toConfig(checked: Checked): Config {
     ...present('watchdogMs', checked.watchdog),
     listen: checked.listen,
     start: { timeoutMs: checked.start.timeout, settleMs: checked.start.settle },
-    drain: { timeoutMs: checked.drain.timeout },
+    drain: {
+      timeoutMs: checked.drain.timeout,
+      shutdownTimeoutMs: checked.drain.shutdown_timeout,
+      hangTimeoutMs: checked.drain.hang_timeout,
+      reconnectWindowMs: checked.drain.reconnect_window,
+      reconnectRate: checked.drain.reconnect_rate,
+    },
     limits: { ...present('memoryBytes', limits.memory), ...present('tasks', limits.tasks) },
     sandbox: {
       writePaths: sandbox.write_paths,

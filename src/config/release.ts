@@ -15,7 +15,10 @@ export interface ReleaseConfig {
 }
 
 /** Keys that a release sets for itself: pushing code changes them. Kept complete by a test. */
-export const releaseKeys = ['command', 'processes', 'env', 'start.timeout', 'start.settle', 'drain.timeout'] as const
+export const releaseKeys = [
+  'command', 'processes', 'env', 'start.timeout', 'start.settle', 'drain.timeout', 'drain.shutdown_timeout', 'drain.hang_timeout',
+  'drain.reconnect_window', 'drain.reconnect_rate',
+] as const
 
 /** Keys that come from the installed file alone, each as people would write it. */
 export const installedKeys: Record<string, (config: Config) => string> = {
@@ -64,6 +67,7 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
     notes.push(`${showKey(key)} is ${own} in the release and ${limit} installed; a release can only shorten it, so ${limit} is in force: ${mend}`)
     return installedMs
   }
+  const drainMs = shorten('drain.timeout', release.drain.timeoutMs, installed.drain.timeoutMs)
   const config: Config = {
     ...installed,
     command: release.command,
@@ -73,7 +77,14 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
       timeoutMs: shorten('start.timeout', release.start.timeoutMs, installed.start.timeoutMs),
       settleMs: shorten('start.settle', release.start.settleMs, installed.start.settleMs),
     },
-    drain: { timeoutMs: shorten('drain.timeout', release.drain.timeoutMs, installed.drain.timeoutMs) },
+    drain: {
+      timeoutMs: drainMs,
+      shutdownTimeoutMs: shorten('drain.shutdown_timeout', release.drain.shutdownTimeoutMs, installed.drain.shutdownTimeoutMs),
+      hangTimeoutMs: shorten('drain.hang_timeout', release.drain.hangTimeoutMs, installed.drain.hangTimeoutMs),
+      // How clients are asked to come back is the release's own matter.
+      reconnectWindowMs: Math.min(release.drain.reconnectWindowMs, drainMs),
+      reconnectRate: release.drain.reconnectRate,
+    },
   }
   return { config, notes }
 }

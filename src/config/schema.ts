@@ -2,6 +2,7 @@ import {
   matching, oneOf, optional, required, setOf, tableOf, trueOrFalse, wholeNumber, withDefault, type Check, type ValuesOf,
 } from './check.js'
 import { commandLine } from './command.js'
+import { drainTable } from './drain.js'
 import { durationBetween } from './duration.js'
 import { environment } from './env.js'
 import { listeners } from './listen.js'
@@ -37,7 +38,7 @@ export const schema = tableOf({
     }),
     {},
   ),
-  drain: withDefault(tableOf({ timeout: withDefault(durationBetween('100ms', '24h'), '15min') }), {}),
+  drain: withDefault(drainTable, {}),
   limits: withDefault(
     tableOf({
       memory: optional(sizeBetween('16M', '64T')),

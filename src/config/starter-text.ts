@@ -1,4 +1,5 @@
 import type { Project } from './detect-project.js'
+import { hasPreload } from './preload.js'
 import { tomlList, tomlString } from './quote.js'
 
 /** The commented holdfast.toml that `holdfast init` writes for a project. */
@@ -69,5 +70,5 @@ function renderCommand({ command, commandSource, hasRuntime }: Project): string 
 function preload(command: string[]): string[] | undefined {
   const [program = '', ...args] = command
   if (!/(?:^|\/)node(?:js)?$/.test(program)) return undefined
-  return args.includes('holdfast/register') ? command : [program, '--import', 'holdfast/register', ...args]
+  return hasPreload({ command, env: {} }) ? command : [program, '--import', 'holdfast/register', ...args]
 }

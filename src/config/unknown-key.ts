@@ -22,7 +22,7 @@ export const knownKeys: Record<string, readonly string[]> = {
     'listen', 'start', 'drain', 'limits', 'sandbox',
   ],
   start: ['timeout', 'settle'],
-  drain: ['timeout'],
+  drain: ['timeout', 'shutdown_timeout', 'hang_timeout', 'reconnect_window', 'reconnect_rate'],
   limits: ['memory', 'tasks'],
   sandbox: [
     'write_paths', 'home', 'devices', 'processes', 'namespaces', 'setuid', 'capabilities', 'address_families', 'system_calls',

@@ -1,9 +1,11 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { listInstanceFolders } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
+import { makeRunFolder } from '../release/run-folder.js'
 import { readState } from '../release/state.js'
+import { clearStopReason } from '../release/stop-reason.js'
 import { appService, instanceUnit, processNumbers } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import { chooseRecorded } from './choose-release.js'
@@ -45,7 +47,9 @@ export async function activateApp(app: InstalledApp): Promise<void> {
 export async function reviveLive({ paths, systemd }: InstalledApp): Promise<boolean> {
   const { live } = readState(paths)
   if (live === undefined || !hasFiles(paths, live.generation)) return false
-  const { ok } = await systemd.run('start', processNumbers(live.processes).map((n) => instanceUnit(paths.app, live.generation, n)))
+  const processes = processNumbers(live.processes)
+  clearStopReason(paths, processes.map((process) => ({ generation: live.generation, process })))
+  const { ok } = await systemd.run('start', processes.map((n) => instanceUnit(paths.app, live.generation, n)))
   return ok || (await observeInstances(systemd, paths.app)).some(isServing)
 }
 
@@ -76,7 +80,7 @@ const backOffFile = (paths: AppPaths): string => join(paths.run, 'activation-att
 async function backOff(app: InstalledApp): Promise<void> {
   const { paths, story } = app
   const attempts = readAttempts(paths)
-  mkdirSync(paths.run, { recursive: true, mode: 0o755 })
+  makeRunFolder(paths)
   writeFileSync(backOffFile(paths), String(attempts + 1))
   if (attempts === 0) return
   const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** (attempts - 1))

@@ -1,4 +1,5 @@
 import type { Scope } from '../release/paths.js'
+import { parseWaiting, type WaitingCounts } from '../runtime/waiting.js'
 import { describeEnd, findProblems, isHandingOver, isStopped, type Problem } from './app-problems.js'
 import { isDraining, isServing, isUp } from './observe.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
@@ -62,6 +63,8 @@ export interface InstanceStatus {
   restarts: number
   /** What the app said by `STATUS=`. */
   status: string | null
+  /** Of `draining`, by the numbers in `status`: what it still waits for. Null where the app has no runtime that says so. */
+  waiting: WaitingCounts | null
   /** Of `restarting` and `failed`: how it ended. */
   failure: string | null
 }
@@ -151,6 +154,7 @@ function instanceStatus(instance: ObservedInstance, { live, releases }: AppObser
     memoryBytes: instance.memory ?? null,
     restarts: state.restarts,
     status: state.status === '' ? null : state.status,
+    waiting: phase === 'draining' ? (parseWaiting(state.status) ?? null) : null,
     failure: phase === 'restarting' || phase === 'failed' ? describeEnd(instance) : null,
   }
 }

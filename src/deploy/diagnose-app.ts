@@ -6,7 +6,7 @@ import { HoldfastError } from '../errors.js'
 import { readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { appService, instancePattern } from '../units/names.js'
+import { appService, instancePattern, shutdownService } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
 import { statusOf } from './app-status.js'
 import { fail, ok, warn, type Finding } from './diagnose.js'
@@ -113,6 +113,9 @@ async function judgeUnits(manifest: Manifest, systemd: Systemd, { scope }: Place
     ...stale.map((name) => warn(`${name} or a drop-in of it has changed since systemd read it`, `${systemctl} daemon-reload`)),
     ...units.filter(({ name, UnitFileState, LoadState }) => LoadState === 'loaded' && UnitFileState !== 'enabled' && (name.endsWith('.socket') || name === appService(manifest.app))).map(({ name, UnitFileState }) =>
       warn(`${name} is ${UnitFileState}: it does not start at boot`, `${systemctl} enable ${name}`),
+    ),
+    ...units.filter(({ name, UnitFileState, LoadState }) => LoadState === 'loaded' && UnitFileState !== 'enabled' && name === shutdownService(manifest.app)).map(({ name, UnitFileState }) =>
+      warn(`${name} is ${UnitFileState}: a shutdown of the machine waits for every drain, and not only for drain.shutdown_timeout`, `${systemctl} enable ${name}`),
     ),
   ]
   return findings.length > 0 ? findings : [ok('systemd has its units loaded and enabled')]

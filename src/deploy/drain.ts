@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { pruneStopReasons, writeStopReason } from '../release/stop-reason.js'
 import { activateService, appService, drainService } from '../units/names.js'
 import type { InstalledUnits } from './app.js'
 import { hasEnded, isUp, observeInstances } from './observe.js'
@@ -16,7 +17,7 @@ export async function drainApp({ units, paths, systemd, story }: InstalledUnits)
     if ((await systemd.job(appService(app))) !== undefined) requestFolder(paths)
     return
   }
-  // systemd then stops every unit itself, and takes no more orders.
+  // systemd then stops every unit itself, and takes no more orders: see shutdown.ts.
   if ((await systemd.systemState()) === 'stopping') return
 
   clearFolderRequest(paths)
@@ -28,9 +29,14 @@ export async function drainApp({ units, paths, systemd, story }: InstalledUnits)
   for (;;) {
     const left = (await observeInstances(systemd, app)).filter((instance) => !hasEnded(instance))
     if (left.length === 0) break
-    await systemd.beginStop(left.filter(isUp).map((instance) => instance.state.unit))
+    const up = left.filter(isUp)
+    // From here on it is a drain of a shutdown, whose orders are systemd's own.
+    if ((await systemd.systemState()) === 'stopping') return
+    writeStopReason(paths, up, 'stop')
+    await systemd.beginStop(up.map((instance) => instance.state.unit))
     if ((await systemd.job(own)) !== 'stop') return // a start waits for us
     await delay(250)
   }
+  pruneStopReasons(paths, new Set())
   story.tell('app-stopped', `${app} is stopped: every generation has ended.`, { durationMs: performance.now() - begin })
 }

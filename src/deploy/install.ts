@@ -10,7 +10,7 @@ import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { runProgram } from '../systemd/systemctl.js'
-import { appService, socketUnit } from '../units/names.js'
+import { appService, shutdownService, socketUnit } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
 import { startSocket } from './listeners.js'
 import { isServing, observeInstances } from './observe.js'
@@ -78,7 +78,7 @@ export function planInstall(paths: AppPaths, config: Config, source: { text: str
       .filter(({ name, before = recorded(name), after }) => name.endsWith('.socket') && before !== undefined && addressIn(before) !== addressIn(after))
       .map(({ name }) => name),
     disable: gone.map(({ name }) => name).filter((name) => name.endsWith('.socket')),
-    enable: [appService(paths.app), ...config.listen.map((listener) => socketUnit(paths.app, listener.name))],
+    enable: [appService(paths.app), shutdownService(paths.app), ...config.listen.map((listener) => socketUnit(paths.app, listener.name))],
   }
 }
 

@@ -3,9 +3,11 @@ import { delimiter, dirname, isAbsolute, join } from 'node:path'
 import { formatAddress } from '../config/address.js'
 import { HoldfastError } from '../errors.js'
 import { writeInstance } from '../release/instance.js'
+import { stopFile } from '../release/stop-reason.js'
 import { releaseFolder } from '../release/store.js'
 import type { ListenerEnvironment } from '../runtime/environment.js'
 import { processNumbers, socketUnit } from '../units/names.js'
+import { renderInstanceDropIn } from '../units/render.js'
 import type { InstalledApp } from './app.js'
 import type { ReleaseChoice } from './choose-release.js'
 
@@ -36,13 +38,14 @@ export async function prepareInstances(app: InstalledApp, { release, config }: R
         HOLDFAST_INSTANCE: `${generation}.${process}`,
         HOLDFAST_LISTEN: JSON.stringify(listeners),
         HOLDFAST_DRAIN_TIMEOUT_MS: String(config.drain.timeoutMs),
-        HOLDFAST_SHUTDOWN_TIMEOUT_MS: String(Math.min(90_000, config.drain.timeoutMs)),
-        HOLDFAST_HANG_TIMEOUT_MS: String(config.drain.timeoutMs),
-        HOLDFAST_RECONNECT_WINDOW_MS: '30000',
-        HOLDFAST_RECONNECT_RATE: '100',
-        HOLDFAST_STOP_FILE: `${paths.run}/${generation}.${process}.stop`,
+        HOLDFAST_SHUTDOWN_TIMEOUT_MS: String(config.drain.shutdownTimeoutMs),
+        HOLDFAST_HANG_TIMEOUT_MS: String(config.drain.hangTimeoutMs),
+        HOLDFAST_RECONNECT_WINDOW_MS: String(config.drain.reconnectWindowMs),
+        HOLDFAST_RECONNECT_RATE: String(config.drain.reconnectRate),
+        HOLDFAST_STOP_FILE: stopFile(paths, { generation, process }),
       },
       secrets: readSecrets(app),
+      dropIn: renderInstanceDropIn(config),
     })
   }
 }

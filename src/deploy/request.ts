@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeDurably } from '../release/durable-file.js'
 import type { AppPaths } from '../release/paths.js'
+import { makeRunFolder } from '../release/run-folder.js'
 
 /**
  * What a start of the app's unit is to bring up: what lies in the source folder, or what is recorded.
@@ -25,7 +26,7 @@ const noteFile = (paths: AppPaths): string => join(paths.run, 'take-folder')
 const attemptFile = (paths: AppPaths): string => join(paths.run, 'attempt.json')
 
 export function requestFolder(paths: AppPaths): void {
-  mkdirSync(paths.run, { recursive: true, mode: 0o755 })
+  makeRunFolder(paths)
   writeDurably(noteFile(paths), '')
 }
 
@@ -59,6 +60,6 @@ function readAttempt(paths: AppPaths): Attempt | undefined {
 }
 
 function writeAttempt(paths: AppPaths, attempt: Attempt): void {
-  mkdirSync(paths.run, { recursive: true, mode: 0o755 })
+  makeRunFolder(paths)
   writeDurably(attemptFile(paths), JSON.stringify(attempt))
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { writeStopReason } from '../release/stop-reason.js'
 import type { InstalledApp } from './app.js'
 import { hasEnded, isServing, isUp, observeInstances } from './observe.js'
 
@@ -14,6 +15,7 @@ const orderMs = 20_000
 export async function retireAllBut({ systemd, paths }: InstalledApp, generation: number): Promise<string[]> {
   for (const deadline = Date.now() + orderMs; ; await delay(100)) {
     const others = (await observeInstances(systemd, paths.app)).filter((instance) => instance.generation !== generation && !hasEnded(instance))
+    writeStopReason(paths, others.filter(isUp), 'deploy')
     await systemd.beginStop(others.map((instance) => instance.state.unit))
     const up = others.filter(isUp)
     if (up.length === 0 || Date.now() > deadline) return up.map((instance) => instance.state.unit)
@@ -27,6 +29,7 @@ export async function retireAllBut({ systemd, paths }: InstalledApp, generation:
 export async function discard({ systemd, paths }: InstalledApp, generation: number): Promise<void> {
   const instances = (await observeInstances(systemd, paths.app)).filter((instance) => instance.generation === generation)
   const unready = instances.filter((instance) => !isServing(instance)).map((instance) => instance.state.unit)
+  writeStopReason(paths, instances.filter(isUp), 'deploy')
   await systemd.beginStop(instances.map((instance) => instance.state.unit))
   // Its process may have been forked only after the kill: until it is gone, again.
   for (const deadline = Date.now() + orderMs; Date.now() < deadline; await delay(50)) {

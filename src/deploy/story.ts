@@ -17,6 +17,8 @@ export const events = {
   'setting-ignored': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90c', priority: 4 },
   'record-incomplete': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90d', priority: 4 },
   'drain-refused': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90e', priority: 3 },
+  'shutdown-began': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90f', priority: 5 },
+  'shutdown-killed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f910', priority: 4 },
 } as const satisfies Record<string, { id: string; priority: number }>
 
 export type Event = keyof typeof events

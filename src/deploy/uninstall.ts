@@ -3,11 +3,12 @@ import { dirname, join } from 'node:path'
 import { appNamePattern } from '../config/names.js'
 import { HoldfastError } from '../errors.js'
 import { findUnfinished } from '../release/durable-file.js'
+import { listDropIns } from '../release/instance-drop-in.js'
 import { installedApps, readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { removeRelease } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { activateService, appService, drainService } from '../units/names.js'
+import { activateService, appService, drainService, shutdownService } from '../units/names.js'
 import { writtenFiles } from './install.js'
 import { isDraining, isUp, observeInstances } from './observe.js'
 import { isCatalog, updateCatalog } from './system-files.js'
@@ -33,6 +34,7 @@ export function planUninstall(places: Places, app: string, { purge }: { purge: b
   if (manifest === undefined) throw notInstalled(places, app)
   checkUnedited(manifest, paths)
   const data = findData(paths)
+  const dropIns = listDropIns(paths)
   const written = writtenFiles(paths, manifest).filter((file) => !(isCatalog(file) && isShared(places, app, file)))
   const last = join(paths.state, 'manifest.json')
   const state = readdirSync(paths.state).filter((name) => name !== 'data').map((name) => join(paths.state, name))
@@ -40,11 +42,12 @@ export function planUninstall(places: Places, app: string, { purge }: { purge: b
     paths,
     manifest,
     remove: [
-      ...[...written, ...written.flatMap(findUnfinished), paths.run, ...state].filter((path) => path !== last && existsOrLinks(path)),
+      ...[...written, ...written.flatMap(findUnfinished), ...dropIns, paths.run, ...state].filter((path) => path !== last && existsOrLinks(path)),
       ...(purge ? data : []),
       last,
     ],
     removeEmpty: [
+      ...dropIns.map((path) => dirname(path)),
       ...data.map((path) => dirname(path)).flatMap((folder) => [folder, dirname(folder)]),
       paths.state, places.state, places.config, places.run,
       ...[...(manifest.folders ?? [])].reverse(),
@@ -59,7 +62,7 @@ export function planUninstall(places: Places, app: string, { purge }: { purge: b
 export async function uninstall({ paths, manifest, remove, removeEmpty }: UninstallPlan, systemd: Systemd): Promise<void> {
   await stopAll(paths.app, manifest, systemd)
   const names = manifest.units.map(({ name }) => name).filter((name) => existsSync(join(paths.units, name)))
-  const enabled = names.filter((name) => name.endsWith('.socket') || name === appService(paths.app))
+  const enabled = names.filter((name) => name.endsWith('.socket') || name === appService(paths.app) || name === shutdownService(paths.app))
   if (enabled.length > 0) await systemd.disable(enabled)
   const instances = await observeInstances(systemd, paths.app)
   await systemd.resetFailed([...instances.map(({ state }) => state.unit), ...manifest.units.map(({ name }) => name).filter((name) => !name.includes('@'))])

@@ -1,8 +1,10 @@
-import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { InstanceEnvironment } from '../runtime/environment.js'
 import { syncFolder, writeDurably } from './durable-file.js'
+import { removeDropIn, writeDropIn } from './instance-drop-in.js'
 import type { AppPaths } from './paths.js'
+import { clearStopReason, type InstanceNumber } from './stop-reason.js'
 
 /**
  * The files of one instance, which its unit reads at each start: `command`, `environment`, `secrets`
@@ -21,6 +23,8 @@ export interface Instance {
   holdfast: InstanceEnvironment
   /** Contents of `env_file` at the time of the handover. */
   secrets: Uint8Array | undefined
+  /** Settings of this instance's unit alone, as a drop-in's text. */
+  dropIn: string
 }
 
 export const instanceFolder = (paths: AppPaths, generation: number, process: number): string =>
@@ -38,6 +42,8 @@ export function writeInstance(paths: AppPaths, instance: Instance): void {
   const own = Object.entries(instance.env)
   writeDurably(join(folder, 'environment'), environmentFile([...own, ...Object.entries(instance.holdfast)]), 0o600)
   syncFolder(paths.instances)
+  clearStopReason(paths, [instance])
+  writeDropIn(paths, instance, instance.dropIn)
 }
 
 /** The generations that have files, with the release each runs from, as its link tells. */
@@ -62,8 +68,21 @@ export function listInstanceFolders(paths: AppPaths): { generation: number; proc
   })
 }
 
-export function removeInstance(paths: AppPaths, name: string): void {
-  rmSync(join(paths.instances, name), { recursive: true, force: true })
+export function removeInstance(paths: AppPaths, instance: InstanceNumber): void {
+  removeDropIn(paths, instance)
+  clearStopReason(paths, [instance])
+  rmSync(instanceFolder(paths, instance.generation, instance.process), { recursive: true, force: true })
+}
+
+/** What an instance was told of its limit at a shutdown of the machine; undefined where its files do not tell. */
+export function readShutdownTimeoutMs(paths: AppPaths, { generation, process }: InstanceNumber): number | undefined {
+  try {
+    const text = readFileSync(join(instanceFolder(paths, generation, process), 'environment'), 'utf8')
+    const ms = /^HOLDFAST_SHUTDOWN_TIMEOUT_MS="(\d+)"$/m.exec(text)?.[1]
+    return ms === undefined ? undefined : Number(ms)
+  } catch {
+    return undefined
+  }
 }
 
 /** `exec` keeps the process id, which LISTEN_PID names; the shell expands nothing in single quotes. */

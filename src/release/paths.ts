@@ -11,6 +11,8 @@ export interface Places {
   config: string
   /** Generated units. */
   units: string
+  /** Drop-ins of single instances, gone after a reboot. */
+  runtimeUnits: string
   /** One folder per app: state, releases, instances. */
   state: string
   /** One folder per app, gone after a reboot. */
@@ -23,6 +25,7 @@ export interface AppPaths {
   app: string
   config: string
   units: string
+  runtimeUnits: string
   state: string
   run: string
   releases: string
@@ -32,7 +35,9 @@ export interface AppPaths {
 /** The places of a scope; a user's follow the XDG base directories (`XDG_CONFIG_HOME` and so on). */
 export function placesOf(scope: Scope, env: NodeJS.ProcessEnv = process.env): Places {
   if (scope === 'system') {
-    return { scope, config: '/etc/holdfast', units: '/etc/systemd/system', state: '/var/lib/holdfast', run: '/run/holdfast' }
+    return {
+      scope, config: '/etc/holdfast', units: '/etc/systemd/system', runtimeUnits: '/run/systemd/system', state: '/var/lib/holdfast', run: '/run/holdfast',
+    }
   }
   const home = env['HOME'] ?? homedir()
   const config = env['XDG_CONFIG_HOME'] || join(home, '.config')
@@ -41,6 +46,7 @@ export function placesOf(scope: Scope, env: NodeJS.ProcessEnv = process.env): Pl
     scope,
     config: join(config, 'holdfast'),
     units: join(config, 'systemd/user'),
+    runtimeUnits: join(runtime, 'systemd/user'),
     state: join(env['XDG_STATE_HOME'] || join(home, '.local/state'), 'holdfast'),
     run: join(runtime, 'holdfast'),
   }
@@ -53,6 +59,7 @@ export function pathsOf(places: Places, app: string): AppPaths {
     app,
     config: join(places.config, `${app}.toml`),
     units: places.units,
+    runtimeUnits: places.runtimeUnits,
     state,
     run: join(places.run, app),
     releases: join(state, 'releases'),

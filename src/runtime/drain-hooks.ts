@@ -23,6 +23,8 @@ export class DrainHooks {
   readonly #log: Log
   readonly #hooks: DrainHook[] = []
   readonly #connectionHooks = new Map<ConnectionKind, ConnectionHook[]>()
+  readonly #started: Promise<void>[] = []
+  #context: (() => DrainContext) | undefined
   #pending = 0
 
   constructor(log: Log) {
@@ -34,8 +36,10 @@ export class DrainHooks {
     return this.#pending
   }
 
+  /** In a drain it runs at once. */
   add(hook: DrainHook): void {
-    this.#hooks.push(hook)
+    if (this.#context) this.#start(hook, this.#context)
+    else this.#hooks.push(hook)
   }
 
   addForConnections(kind: ConnectionKind, hook: ConnectionHook): void {
@@ -46,14 +50,24 @@ export class DrainHooks {
     return this.#connectionHooks.has(kind)
   }
 
-  /** Runs those of the whole drain. Settles when all have; an error is logged. */
-  async run(context: () => DrainContext): Promise<void> {
-    await Promise.all(this.#hooks.map((hook) => this.#run(() => hook(context()))))
+  /** Runs those of the whole drain; an error is logged. */
+  start(context: () => DrainContext): void {
+    this.#context = context
+    for (const hook of this.#hooks) this.#start(hook, context)
+  }
+
+  /** Settles when all of the whole drain have, also those that are added meanwhile. */
+  async ended(): Promise<void> {
+    for (const hook of this.#started) await hook
   }
 
   /** Runs those of a connection's kind. */
   runFor(connection: DrainingConnection, context: () => DrainContext): void {
     for (const hook of this.#connectionHooks.get(connection.kind) ?? []) void this.#run(() => hook(connection, context()))
+  }
+
+  #start(hook: DrainHook, context: () => DrainContext): void {
+    this.#started.push(this.#run(() => hook(context())))
   }
 
   async #run(hook: () => void | Promise<void>): Promise<void> {

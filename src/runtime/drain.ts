@@ -50,7 +50,6 @@ export class Drain {
   #jobs: DrainingJobs | undefined
   #order: DrainOrder | undefined
   #startedAt = 0
-  #hasServed = false
 
   /** @param options.workers those of the process, where it may be a primary of node:cluster */
   constructor(options: { log: Log; limits: DrainLimits; supervisor: Supervisor; workers?: Workers | undefined }) {
@@ -104,7 +103,8 @@ export class Drain {
     void aborted(this.#deadline.near).then(() => this.#warnOfEnd())
 
     const tick = setInterval(() => this.#tick(), tickMs)
-    const finished = Promise.all([served, workers, this.#hooks.run(() => this.#context())]).then(() => this.#finish())
+    this.#hooks.start(() => this.#context())
+    const finished = Promise.all([served, workers]).then(() => this.#finish())
     await Promise.race([finished, aborted(this.#deadline.over)])
     clearInterval(tick)
     this.#farewells.stop()
@@ -122,7 +122,6 @@ export class Drain {
     // Whoever serves nobody may be a worker, whose own handler makes it take no new job.
     if (this.#servers.size === 0 && !this.#workers?.size) this.#supervisor.passSignal()
     await this.#servers.drain(this.#ledger)
-    this.#hasServed = true
   }
 
   async #announce(): Promise<void> {
@@ -135,7 +134,9 @@ export class Drain {
     let accepted: number
     do {
       await this.#servers.emptied()
+      await this.#hooks.ended()
       await this.#jobs?.ended()
+      await this.#hooks.ended()
       accepted = this.#servers.accepted
       await this.#supervisor.settled()
     } while (this.#servers.accepted > accepted)
@@ -148,7 +149,7 @@ export class Drain {
     }
     if (this.#order) this.#noticeOrder(this.#order)
     const progress = this.#progress()
-    if (this.#hasServed && !this.#workers?.areServing && this.#takesNewJobs(progress.waiting)) this.#supervisor.passSignal()
+    this.#letAppHelp(progress.waiting)
     this.#supervisor.report(progress)
   }
 
@@ -163,10 +164,15 @@ export class Drain {
     this.#askToMove([])
   }
 
-  /** An app that goes on to take jobs waits for its own handler to make an end of that. */
-  #takesNewJobs({ jobs }: Waiting): boolean {
+  /**
+   * Some of what is left only the app's own handler may bring to an end: connections of other protocols than HTTP, tunnels, and
+   * the taking of new jobs. It gets the signal as soon as there is nothing else that it could cut.
+   */
+  #letAppHelp({ jobs, hooks }: Waiting): void {
+    if (this.#servers.countEnding() + hooks > 0 || this.#workers?.areServing) return
     const elapsedMs = this.#elapsedMs()
-    return jobs.some(({ ageMs }) => ageMs < elapsedMs)
+    const isNew = ({ ageMs }: WaitingJob): boolean => ageMs < elapsedMs
+    if (jobs.length === 0 || jobs.some(isNew)) this.#supervisor.passSignal()
   }
 
   #isAsked({ kind }: DrainingConnection): boolean {

@@ -1,3 +1,5 @@
+import { syncBuiltinESMExports } from 'node:module'
+
 type Exit = typeof process.exit
 
 /**
@@ -6,20 +8,30 @@ type Exit = typeof process.exit
  */
 export class ExitGate {
   readonly #exit: Exit = process.exit.bind(process)
+  #isShut = false
   #asked = false
   #code: number | string | null | undefined
   #crashed = false
 
-  /** From here on `process.exit()` only notes that it was called, and returns. */
-  shut(): void {
-    process.on('uncaughtExceptionMonitor', () => {
-      this.#crashed = true
-    })
+  /**
+   * Takes the place of `process.exit()`, before the app keeps it for itself (`const { exit } = process`, `import { exit } from
+   * 'node:process'`) or puts something of its own around it. It exits as ever, until `shut()`.
+   */
+  install(): void {
     process.exit = ((code?: number | string | null) => {
-      if (this.#crashed) return this.#exit(code)
+      if (!this.#isShut || this.#crashed) return this.#exit(code)
       this.request(code)
       return undefined
     }) as Exit
+    syncBuiltinESMExports()
+  }
+
+  /** From here on `process.exit()` only notes that it was called, and returns. */
+  shut(): void {
+    this.#isShut = true
+    process.on('uncaughtExceptionMonitor', () => {
+      this.#crashed = true
+    })
   }
 
   /** Notes that the app is done. */
@@ -30,13 +42,13 @@ export class ExitGate {
 
   /** Exits if the app asked for it, with the status that it asked for; from here on it exits as it likes. */
   open(): void {
-    process.exit = this.#exit
+    this.#isShut = false
     if (this.#asked) this.leave()
   }
 
   /** Ends the process with the status that the app asked for, else 0. */
   leave(): never {
-    process.exit = this.#exit
+    this.#isShut = false
     return this.#exit(this.#asked ? (this.#code ?? process.exitCode ?? 0) : 0)
   }
 }

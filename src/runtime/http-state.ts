@@ -52,8 +52,7 @@ export function currentResponse(socket: HttpSocket): http.ServerResponse | undef
  */
 export function isIdle(socket: HttpSocket, atRest: Set<unknown>): boolean {
   if (!socket.parser || socket._httpMessage || socket.writableLength > 0) return false
-  // To node, one that never sent a byte is in the middle of a request.
-  return socket.bytesRead === 0 || atRest.has(socket.parser)
+  return atRest.has(socket.parser)
 }
 
 /** Whether a connection left HTTP/1, as a WebSocket does; given that it began with it. HTTP/2 is noted on the socket. */

@@ -1,6 +1,12 @@
 /** Of one value in the journal, in characters: whoever logs a whole upload shall not fill the disk with it. */
 export const maxValueLength = 256 * 1024
 
+/**
+ * Of the fields that one call gives: journald takes at most 1024 in an entry, and sd_journal_sendv(3)
+ * aborts the process at some 50,000, as when a list is given in place of an object.
+ */
+export const maxFields = 256
+
 /** Names that say what an entry is; a field of the app's own with such a name is kept as `FIELD_<NAME>`. */
 const reservedNames = /^(MESSAGE|PRIORITY|SYSLOG_IDENTIFIER|SYSLOG_PID|HOLDFAST_.*)$/
 
@@ -27,10 +33,10 @@ export function fieldValue(value: unknown): string {
   } catch {
     text = '[unprintable]'
   }
-  // oxlint-disable-next-line no-control-regex -- NUL is exactly what must go
-  text = text.replace(/\u0000/g, '')
   const surplus = text.length - maxValueLength
-  return surplus > 0 ? `${text.slice(0, maxValueLength)}… (${surplus} more characters)` : text
+  // oxlint-disable-next-line no-control-regex -- NUL is exactly what must go
+  const clean = text.slice(0, maxValueLength).replace(/\u0000/g, '')
+  return surplus > 0 ? `${clean}… (${surplus} more characters)` : clean
 }
 
 /**
@@ -40,7 +46,9 @@ export function fieldValue(value: unknown): string {
 export function journalFields(fields: unknown): Record<string, string> {
   const result: Record<string, string> = {}
   if (typeof fields !== 'object' || fields === null) return result
-  for (const key of readableKeys(fields)) {
+  const keys = readableKeys(fields)
+  if (keys.length > maxFields) result.FIELDS_OMITTED = String(keys.length - maxFields)
+  for (const key of keys.slice(0, maxFields)) {
     let name = fieldName(key)
     if (name === undefined) continue
     if (reservedNames.test(name)) name = `FIELD_${name}`.slice(0, 64)

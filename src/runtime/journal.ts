@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, fstatSync, writeSync } from 'node:fs'
+import { existsSync, fstatSync } from 'node:fs'
 import type { Instance } from './instance.js'
 import { errorFields, fieldValue, formatFields, journalFields } from './journal-fields.js'
+import { JournalFlow, type Entry } from './journal-flow.js'
 import { loadJournald, type Journald } from './native.js'
+import { TextOutput } from './text-output.js'
 
 /** Writes one entry. `message` may be an Error. `fields` become journal fields: `requestId` is `REQUEST_ID`. Never throws. */
 export type LogFunction = (message: unknown, fields?: object) => void
@@ -65,16 +67,25 @@ export function createLog(instance: Instance | undefined, env: NodeJS.ProcessEnv
     : {}
   const native = instance && existsSync(journalSocket) ? loadJournald() : undefined
   const prefixed = isJournal(env.JOURNAL_STREAM, 1)
+  const outputs = { 1: new TextOutput(1), 2: new TextOutput(2) }
+  let missing = 0
+  const writeLines = ({ priority, message, fields }: Entry): void => {
+    const format = (level: number, text: string): string => text.split('\n').map((line) => `${prefixed ? `<${level}>` : ''}${line}\n`).join('')
+    const output = outputs[prefixed || priority > 4 ? 1 : 2]
+    const notice = missing > 0 ? format(4, `${missing} log entries are missing here: nobody read them for too long`) : ''
+    missing = output.write(`${notice}${format(priority, `${message}${formatFields(fields)}`)}`) ? 0 : missing + 1
+  }
+  const flow = native && new JournalFlow((entry) => {
+    if (!sendNatively(native, entry.priority, entry.message, { ...entry.fields, ...identity })) writeLines(entry)
+  })
+  if (flow) process.on('exit', () => flow.end().forEach(writeLines))
 
   const write = (priority: number, message: unknown, given?: object): void => {
     try {
-      const isError = message instanceof Error
-      const text = fieldValue(message)
-      const fields = { ...journalFields(given), ...(isError ? errorFields('ERROR', message) : {}) }
-      if (native && sendNatively(native, priority, text, { ...fields, ...identity })) return
-      const lines = `${text}${formatFields(fields)}`.split('\n')
-      const fd = prefixed || priority > 4 ? 1 : 2
-      writeText(fd, lines.map((line) => `${prefixed ? `<${priority}>` : ''}${line}\n`).join(''))
+      const fields = { ...journalFields(given), ...(message instanceof Error ? errorFields('ERROR', message) : {}) }
+      const entry = { priority, message: fieldValue(message), fields }
+      if (flow) flow.send(entry)
+      else writeLines(entry)
     } catch {
       // a log call is never the reason for a failure
     }
@@ -100,15 +111,5 @@ function sendNatively(native: Journald, priority: number, message: string, field
     return true
   } catch {
     return false
-  }
-}
-
-/** At once, so that nothing is lost when the process ends; a full pipe is left to the stream, which waits for its reader. */
-function writeText(fd: 1 | 2, text: string): void {
-  try {
-    writeSync(fd, text)
-  } catch {
-    const stream = fd === 1 ? process.stdout : process.stderr
-    stream.write(text, () => {})
   }
 }

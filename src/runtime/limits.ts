@@ -12,6 +12,9 @@ export interface DrainLimits {
   reconnectRate: number
 }
 
+/** About 25 days: node takes a timer that is longer for one of 1 ms. */
+export const longestTimerMs = 2 ** 31 - 1
+
 /** When nothing is said: below systemd's default TimeoutStopSec= of 90 s. */
 const defaults: DrainLimits = {
   timeoutMs: 80_000,
@@ -33,6 +36,5 @@ export function readDrainLimits(env: NodeJS.ProcessEnv): DrainLimits {
 }
 
 function readNumber(text: string | undefined, otherwise: number): number {
-  const value = Number(text)
-  return text && Number.isFinite(value) && value >= 0 ? value : otherwise
+  return text !== undefined && /^\d+(\.\d+)?$/.test(text) ? Math.min(Number(text), longestTimerMs) : otherwise
 }

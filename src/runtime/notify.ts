@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { loadSdNotify } from './native.js'
 
 /**
@@ -110,10 +110,10 @@ function sendNatively(sendState: (state: string) => void, assignments: string[])
 
 /** sd_notify's own failure does not reach us through the package, so at least look whether the socket is there. */
 function isSocketThere(path: string): boolean {
-  if (!path.startsWith('/')) return true
+  if (!path.startsWith('/')) return /^(@|vsock)/.test(path)
   try {
     accessSync(path, constants.W_OK)
-    return true
+    return statSync(path).isSocket()
   } catch {
     return false
   }

@@ -73,6 +73,8 @@ export class Runtime {
     this.#activate()
     if (this.role !== 'main') return 'not-supervised'
     if (this.#ready === 'sent') return 'sent'
+    // SIGTERM came first: the instance is on its way out.
+    if (this.drain.signal.aborted) return 'failed'
     const served = this.#inherited.filter((listener) => this.#servers.has(listener)).map(formatListener)
     this.#ready = notifyReady(this.#status ?? (served.length > 0 ? `serving ${served.join(', ')}` : 'running'))
     if (this.#ready === 'failed') this.log.error('READY=1 could not be sent: see `holdfast doctor`')
@@ -139,6 +141,10 @@ export class Runtime {
 
   #bind(server: net.Server, request: ListenRequest, match: Match, args: unknown[]): net.Server {
     if ((this.role === 'main' || this.role === 'worker') && request.kind !== 'ephemeral' && request.kind !== 'other') this.drain.attach(server)
+    if (this.drain.signal.aborted && match.kind !== 'none') {
+      this.log.notice(`${formatRequest(request)} comes when this instance drains: it does not accept any more`)
+      return server
+    }
     if (match.kind === 'taken' || match.kind === 'none') {
       this.#warnUnlisted(request, match)
       return this.#listen.apply(server, args)
@@ -151,12 +157,19 @@ export class Runtime {
     this.#servers.set(listener, server)
     const release = (): boolean => this.#servers.delete(listener)
     server.once(errorMonitor as unknown as string, release)
-    server.once('listening', () => {
+    const onListening = (): void => {
       server.off(errorMonitor as unknown as string, release)
       if (this.#isPreloaded && this.#unused().length === 0) this.ready()
-    })
-    if (former) return bindAgain(server, listener, request, former)
-    return bindInherited(server, listener, request, this.#listen)
+    }
+    server.once('listening', onListening)
+    try {
+      return former ? bindAgain(server, listener, request, former) : bindInherited(server, listener, request, this.#listen)
+    } catch (error) {
+      // It listens somewhere already, for one: the listener is still free.
+      release()
+      server.off(errorMonitor as unknown as string, release).off('listening', onListening)
+      throw error
+    }
   }
 
   readonly #isTaken = (listener: InheritedListener): boolean => {

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
 
 type Emit = (this: NodeJS.Process, ...args: unknown[]) => boolean
@@ -28,6 +29,12 @@ export class Sigterm {
       return true
     } as typeof process.emit
     process.on('SIGTERM', this.#keeper)
+    // An app may remove all listeners. First in the row: node itself gives the signal up when it then finds none.
+    const onRemoved = (_event: string, listener: unknown): void => {
+      if (listener === this.#keeper && this.#isHeld) process.on('SIGTERM', this.#keeper)
+    }
+    // The types of `process` do not know this event, which every emitter has.
+    ;(process as EventEmitter).prependListener('removeListener', onRemoved)
     for (const listener of earlier) process.on('SIGTERM', listener)
   }
 
@@ -54,8 +61,8 @@ export class Sigterm {
    * does without Holdfast. NestJS and signal-exit raise it again, when they are done, to end the process.
    */
   release(): void {
-    process.off('SIGTERM', this.#keeper)
     this.#isHeld = false
+    process.off('SIGTERM', this.#keeper)
     this.pass()
   }
 }

@@ -31,6 +31,7 @@ export class Systemd implements Supervisor {
   /** Makes SIGTERM start the drain, before any handler of the app's own runs. */
   onOrder(callback: () => void): void {
     let isDraining = false
+    this.#gate.install()
     this.#sigterm.hold(() => {
       // NestJS, for one, raises the signal again when its own shutdown is over.
       if (isDraining) return this.#sigterm.hasHandlers() ? undefined : this.#gate.request()

@@ -77,13 +77,11 @@ export class TrackedServer {
 
   /** Everything that is in flight or does not end by itself; what is missing of the connections waits for a request. */
   census(): DrainingConnection[] {
-    // Not by its class: node:https would have to be loaded for that.
-    const speaksHttp = 'keepAliveTimeout' in this.#server
     const found = this.#httpSockets().flatMap((socket) => {
       const response = currentResponse(socket)
       if (response) return exchange(response, socket)
       if (webSocketRequest(socket)) return webSocket(socket)
-      return speaksHttp && isUpgraded(socket) ? tunnel(socket) : []
+      return this.#speaksHttp && isUpgraded(socket) ? tunnel(socket) : []
     })
     return [...found, ...this.#http2.streams().map(stream)]
   }
@@ -95,15 +93,23 @@ export class TrackedServer {
     return idle - this.#http2.size + this.#http2.countIdle()
   }
 
+  /** How many connections will end by themselves: those of HTTP, but no tunnels, and none of other protocols. */
+  countEnding(census: readonly DrainingConnection[]): number {
+    if (!this.#speaksHttp && this.#http2.size === 0) return 0
+    return this.#sockets.size - census.filter(({ kind }) => kind === 'tunnel').length
+  }
+
   /** Ends kept connections whose promised time is over where node does not do so itself. To be called about once a second. */
   endExpired(now: number): void {
     const { keepAliveTimeout } = this.#server as Partial<http.Server>
     this.#http2.endIdle(now, (keepAliveTimeout || http2IdleMs) + idleMarginMs)
     const promisedMs = keepAliveTimeout || unpromisedIdleMs
     const atRest = parsersAtRest(this.#server)
-    for (const socket of this.#httpSockets()) {
+    for (const socket of [...this.#httpSockets(), ...this.#silentBeforeTls()]) {
       const seen = this.#idleSince.get(socket)
-      if (!isIdle(socket, atRest)) this.#idleSince.delete(socket)
+      // To node, one that never sent a byte is in the middle of a request.
+      const waits = (this.#speaksHttp && socket.bytesRead === 0) || isIdle(socket, atRest)
+      if (!waits) this.#idleSince.delete(socket)
       else if (seen?.bytesRead !== socket.bytesRead) this.#idleSince.set(socket, { at: now, bytesRead: socket.bytesRead })
       else if (now - seen.at >= promisedMs + idleMarginMs) socket.destroy()
     }
@@ -115,9 +121,19 @@ export class TrackedServer {
     for (const socket of [...this.#secure, ...this.#sockets]) socket.destroy()
   }
 
-  /** Where HTTP happens: of a TLS server the encrypted side, except of connections that are still shaking hands. */
+  /** Not by its class: node:https would have to be loaded for that. */
+  get #speaksHttp(): boolean {
+    return 'keepAliveTimeout' in this.#server
+  }
+
+  /** Where HTTP happens: of a TLS server the encrypted side. */
   #httpSockets(): HttpSocket[] {
-    return this.#secure.size > 0 ? [...this.#secure] : [...this.#sockets]
+    return 'setSecureContext' in this.#server ? [...this.#secure] : [...this.#sockets]
+  }
+
+  /** Connections to a TLS server that never sent a byte, not even to shake hands. */
+  #silentBeforeTls(): HttpSocket[] {
+    return 'setSecureContext' in this.#server ? [...this.#sockets].filter((socket) => socket.bytesRead === 0) : []
   }
 
   #track(set: Set<HttpSocket>, socket: HttpSocket): void {

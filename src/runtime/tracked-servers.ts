@@ -44,6 +44,11 @@ export class TrackedServers {
     return this.#all().flatMap((server) => server.census())
   }
 
+  /** See TrackedServer. */
+  countEnding(): number {
+    return this.#all().reduce((sum, server) => sum + server.countEnding(server.census()), 0)
+  }
+
   waiting(): Omit<Waiting, 'jobs' | 'hooks'> {
     const kinds = { websocket: 0, 'event-stream': 0, tunnel: 0, request: 0 }
     let connections = 0

@@ -1,3 +1,4 @@
+import { longestTimerMs } from './limits.js'
 import { notifyWatchdog } from './notify.js'
 
 /**
@@ -8,7 +9,7 @@ export function watchdogIntervalMs(env: NodeJS.ProcessEnv, pid: number): number 
   const usec = Number(env.WATCHDOG_USEC)
   if (!Number.isSafeInteger(usec) || usec <= 0) return undefined
   if (env.WATCHDOG_PID && env.WATCHDOG_PID !== String(pid)) return undefined
-  return Math.max(1, Math.floor(usec / 2000))
+  return Math.min(Math.max(1, Math.floor(usec / 2000)), longestTimerMs)
 }
 
 /**

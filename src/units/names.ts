@@ -2,6 +2,7 @@
 
 export const appService = (app: string): string => `${app}.service`
 export const drainService = (app: string): string => `${app}-drain.service`
+export const shutdownService = (app: string): string => `${app}-shutdown.service`
 export const activateService = (app: string): string => `${app}-activate.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
 export const templateUnit = (app: string): string => `${app}@.service`

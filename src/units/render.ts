@@ -1,7 +1,8 @@
 import type { Config, Listener } from '../config/model.js'
+import { hasPreload } from '../config/preload.js'
 import { HoldfastError } from '../errors.js'
 import { commandWord, plainValue, timeSpan } from './escape.js'
-import { activateService, appService, drainService, socketUnit, templateUnit } from './names.js'
+import { activateService, appService, drainService, shutdownService, socketUnit, templateUnit } from './names.js'
 import type { Installation } from './installation.js'
 import { sandboxValues } from './sandbox.js'
 import { fillTemplate, readTemplate } from './template.js'
@@ -49,6 +50,7 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
       }),
     },
     { name: drainService(app), text: fill('app-drain.service', common) },
+    { name: shutdownService(app), text: fill('app-shutdown.service', common) },
     ...config.listen.map((listener) => ({
       name: socketUnit(app, listener.name),
       text: fill('app-listener.socket', { app, ...socketValues(listener) }),
@@ -66,7 +68,7 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
       // Not quoted: WorkingDirectory= and EnvironmentFile= take all of the line as one path.
       instances: plainValue(installation.instances),
       startTimeout: timeSpan(config.start.timeoutMs),
-      stopTimeout: timeSpan(config.drain.timeoutMs + stopGraceMs),
+      stopTimeout: stopTimeout(config),
       watchdog: config.watchdogMs === undefined ? undefined : timeSpan(config.watchdogMs),
       memory: config.limits.memoryBytes?.toString(),
       tasks: config.limits.tasks?.toString(),
@@ -74,6 +76,23 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
     }),
   })
   return units
+}
+
+/**
+ * What of an instance's unit belongs to its generation: the template may be rewritten while it runs, and a release may
+ * have another command than the installed one.
+ */
+export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'drain'>): string {
+  return `# Written at the handover, for this generation alone. Drop-ins of your own come after it.\n[Service]\nTimeoutStopSec=${stopTimeout(config)}\n`
+}
+
+/**
+ * With the preload, the runtime says by EXTEND_TIMEOUT_USEC= of sd_notify(3) that it is alive, up to the end of the drain: a
+ * hung one is killed sooner. Nobody says so for another program, which has the time of a whole drain.
+ */
+function stopTimeout(config: Pick<Config, 'command' | 'env' | 'drain'>): string {
+  const { timeoutMs, hangTimeoutMs } = config.drain
+  return timeSpan((hasPreload(config) ? hangTimeoutMs : timeoutMs) + stopGraceMs)
 }
 
 /** One word of a command line, with the specifier for the instance in its midst. */

@@ -10,6 +10,7 @@ export type Values = Record<string, string | readonly string[] | undefined>
 export type TemplateName =
   | 'app.service'
   | 'app-drain.service'
+  | 'app-shutdown.service'
   | 'app-activate.service'
   | 'app-listener.socket'
   | 'app@.service'

@@ -355,6 +355,21 @@ describe('other servers', () => {
     expect(instance.output).toContain('1 connection ended, 1 request answered; nothing was cut')
   })
 
+  test('https: connections that never sent a byte, before or after shaking hands, are ended as idle ones', async () => {
+    await using supervisor = new Supervisor()
+    const [instance, address] = await startApp(supervisor, 'https.mjs', { env: { KEEP_ALIVE_MS: '1000' } })
+    const silent = new RawClient(address)
+    const tls = await import('node:tls')
+    const [host = '', port] = address.split(':')
+    const shaken = tls.connect({ host, port: Number(port), rejectUnauthorized: false })
+    await new Promise((resolve) => shaken.once('secureConnect', resolve))
+    const ended = new Promise((resolve) => shaken.once('end', resolve).resume())
+    await silent.until('a connection', () => !silent.socket.connecting)
+    await drain(instance)
+    await Promise.all([silent.untilEnded(), ended])
+    expect(await instance.untilExit(5000)).toBe(0)
+  })
+
   test('a plain net server waits for its connections', async () => {
     await using supervisor = new Supervisor()
     const [instance, address] = await startApp(supervisor, 'echo.mjs')
@@ -367,5 +382,18 @@ describe('other servers', () => {
     expect(instance.status).toBeUndefined()
     client.socket.end()
     expect(await instance.untilExit()).toBe(0)
+  })
+
+  test('whoever speaks another protocol ends its connections in its own handler', async () => {
+    await using supervisor = new Supervisor()
+    const [instance, address] = await startApp(supervisor, 'echo.mjs', { env: { OWN_HANDLER: '1' } })
+    const client = new RawClient(address)
+    client.send('one')
+    await client.untilReceived('one')
+    await drain(instance)
+    await client.untilReceived('bye')
+    await client.untilEnded()
+    expect(await instance.untilExit()).toBe(0)
+    expect(instance.output).toContain('1 connection ended')
   })
 })

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { root } from './built.js'
 
@@ -96,7 +96,7 @@ export class Supervisor implements AsyncDisposable {
     return this.addresses.get(name) ?? ''
   }
 
-  /** Starts a scenario (a file of scenarios/) as the next generation. */
+  /** Starts a scenario (a file of scenarios/, or any by its absolute path) as the next generation. */
   async start(scenario: string, options: SpawnOptions = {}): Promise<Instance> {
     const { listeners = [], register = true, nodeArguments = [], notify = true, holdfast = true } = options
     const generation = String(++this.#generation)
@@ -108,7 +108,7 @@ export class Supervisor implements AsyncDisposable {
     const env = { PATH: process.env.PATH ?? '', ...(holdfast ? identity : {}), ...options.env }
     const argv = [
       process.execPath, ...(register ? ['--import', 'holdfast/register'] : []), ...nodeArguments,
-      fileURLToPath(new URL(`scenarios/${scenario}`, import.meta.url)),
+      resolve(fileURLToPath(new URL('scenarios', import.meta.url)), scenario),
     ]
     const instance = new Instance(this)
     this.#instances.set(generation, instance)

@@ -11,6 +11,15 @@ export interface TrafficOptions {
   posts: number
   /** Between two requests of a client: without it a connection is never idle, and the race cannot happen. */
   thinkMs: number
+  /** What a GET asks for. Default `/`. */
+  get?: Target
+  /** Where a POST goes to, and with what. Default `/` with 64 KiB of the letter x. */
+  post?: Target & { body?: Buffer | string }
+}
+
+interface Target {
+  path?: string
+  headers?: Record<string, string>
 }
 
 /** Steady traffic that counts every answer and keeps every error. No request is tried twice. */
@@ -18,22 +27,25 @@ export class Traffic {
   answered = 0
   readonly answeredBy = new Map<string, number>()
   readonly errors: string[] = []
-  readonly #url: string
+  readonly #origin: string
   readonly #thinkMs: number
   readonly #clients: Promise<void>[] = []
   readonly #waiters = new Set<() => void>()
   #stopped = false
 
   constructor(address: string, options: TrafficOptions) {
-    this.#url = `http://${address}/`
+    this.#origin = `http://${address}`
     this.#thinkMs = options.thinkMs
+    const { get = {}, post = {} } = options
     const run = (count: number, client: () => () => Promise<string>): void => {
       for (let index = 0; index < count; index++) this.#clients.push(this.#loop(client()))
     }
-    run(options.keepAlive, () => this.#agentClient({ keepAlive: true, maxSockets: 1 }, undefined))
-    run(options.posts, () => this.#agentClient({ keepAlive: true, maxSockets: 1 }, Buffer.alloc(65_536, 'x')))
-    run(options.newConnections, () => this.#agentClient({ keepAlive: false }, undefined))
-    run(options.fetch, () => async () => (await fetch(this.#url)).text())
+    const body = post.body ?? Buffer.alloc(65_536, 'x')
+    run(options.keepAlive, () => this.#agentClient({ keepAlive: true, maxSockets: 1 }, get))
+    run(options.posts, () => this.#agentClient({ keepAlive: true, maxSockets: 1 }, post, body))
+    run(options.newConnections, () => this.#agentClient({ keepAlive: false }, get))
+    const url = `${this.#origin}${get.path ?? '/'}`
+    run(options.fetch, () => async () => (await fetch(url, { headers: get.headers ?? {} })).text())
   }
 
   /** Waits until so many further requests were answered (or failed). */
@@ -73,11 +85,11 @@ export class Traffic {
     }
   }
 
-  #agentClient(options: http.AgentOptions, body: Buffer | undefined): () => Promise<string> {
+  #agentClient(options: http.AgentOptions, { path = '/', headers = {} }: Target, body?: Buffer | string): () => Promise<string> {
     const agent = new http.Agent(options)
     return () =>
       new Promise((resolve, reject) => {
-        const request = http.request(this.#url, { agent, method: body ? 'POST' : 'GET' }, (response) => {
+        const request = http.request(`${this.#origin}${path}`, { agent, headers, method: body === undefined ? 'GET' : 'POST' }, (response) => {
           let text = ''
           response.setEncoding('utf8').on('data', (piece: string) => (text += piece))
           response.on('end', () => resolve(text)).on('error', reject)

@@ -7,7 +7,7 @@ import { mustRun } from './harness.js'
 /** `/var/lib/private` itself is systemd's, made for the first dynamic user of any service. */
 const folders = [
   '/etc/systemd', '/etc/holdfast', '/etc/needrestart', '/usr/local/lib/systemd', '/var/lib/holdfast', '/var/lib/private/holdfast', '/run/holdfast',
-  '/etc/passwd', '/etc/group', '/run/systemd/transient',
+  '/etc/passwd', '/etc/group', '/run/systemd/transient', '/run/systemd/system',
 ]
 
 /** Every file with its hash, every unit in memory, every account and listening address. */

@@ -165,7 +165,7 @@ it('stop shows what it waits for; a Ctrl-C ends the waiting alone', async () => 
   const child = spawn(process.execPath, [cli, 'stop', shop.name])
   let said = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
-  await waitFor('it says what it waits for', () => said.includes('an instance drains: 2.1 "draining'))
+  await waitFor('it says what it waits for', () => said.includes('an instance drains: 2.1 waits for 1 request'))
   child.kill('SIGINT')
   expect(await once(child, 'exit')).toEqual([130, null])
   expect(said).toContain(`${shop.name} goes on stopping. To see how far it is: holdfast status ${shop.name}\n`)

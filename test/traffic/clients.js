@@ -1,8 +1,16 @@
 // @ts-check
 import http from 'node:http'
+import https from 'node:https'
+import { Pool } from 'undici'
+import { parseAddress } from './address.js'
 import { makeOrder, verifyDigest, verifyReceipt } from './checksum.js'
-import { exchangeOverFetch, exchangeOverHttp } from './exchange.js'
+import { CurlClient } from './curl-client.js'
+import { EventStreamClient } from './event-stream-client.js'
+import { exchangeOverFetch, exchangeOverHttp, exchangeOverUndici } from './exchange.js'
+import { Http2Client } from './http2-client.js'
 import { PipelinedConnection } from './pipeline.js'
+import { makeIdler, makeRude } from './raw-clients.js'
+import { WebSocketClient } from './websocket-client.js'
 
 /**
  * The kinds of clients, how many of each, and what they ask for.
@@ -15,17 +23,37 @@ import { PipelinedConnection } from './pipeline.js'
  * - `download`  a slow answer, checked by its Content-Digest; always some of them in flight
  * - `upload`    POSTs whose body takes `uploadMs` to send
  * - `pipeline`  three GETs at once on a raw connection
+ * - `undici`    GETs on the one connection of an undici pool each
+ * - `curl`      processes of curl, each with GETs and an upload that expects `100 Continue`, on one connection
+ * - `https`     as keepAlive, over TLS
+ * - `h2c`, `h2` an HTTP/2 session each, in cleartext or over TLS, with several streams at once
+ * - `webSocket` echoes on a WebSocket each, which connects again when it is closed with 1001
+ * - `eventSource` an EventSource each: no event may be missing
+ * - `idle`      GETs on a kept connection each, which lies idle in between for up to all of the time that it was promised
+ * - `rude`      half-sent requests, silence, single bytes and worse, on a new connection each
  *
- * @typedef {'keepAlive' | 'fetch' | 'connect' | 'post' | 'download' | 'upload' | 'pipeline'} ClientKind
+ * `https`, `h2c` and `h2` go to addresses of their own, see `Others`.
+ *
+ * @typedef {'keepAlive' | 'fetch' | 'connect' | 'post' | 'download' | 'upload' | 'pipeline' | 'undici' | 'curl' | 'https' | 'h2c' | 'h2'
+ *   | 'webSocket' | 'eventSource' | 'idle' | 'rude'} ClientKind
  */
-/** @typedef {{ get: string[], post: string, download: string }} Paths */
+/**
+ * Where the kinds go that do not speak plain HTTP/1.1, as `address` is written, and the certificate (PEM) to trust.
+ *
+ * @typedef {{ https?: string, h2c?: string, h2?: string, ca?: string }} Others
+ */
+/** @typedef {{ get: string[], post: string, download: string, events: string }} Paths */
 /** @typedef {(attempt: (signal: AbortSignal, sighting: import('./exchange.js').Sighting) => Promise<void>) => Promise<void>} Measure */
 /**
- * One client: `turn` sends one request (or one batch) and measures it; `close` gives up its idle connection.
+ * One client: `turn` sends one request (or one batch) and measures it; `close` gives up its idle connection, and measures what
+ * was still to be told.
  *
- * @typedef {{ turn: (measure: Measure) => Promise<void>, close: () => void }} Client
+ * @typedef {{ turn: (measure: Measure) => Promise<void>, close: (measure: Measure) => void | Promise<void> }} Client
  */
-/** @typedef {{ target: import('./address.js').Target, paths: Paths, uploadMs: number, dispatcher: object | undefined }} ClientOptions */
+/**
+ * @typedef {{ target: import('./address.js').Target, paths: Paths, uploadMs: number, thinkMs: number, others: Others,
+ *   dispatcher: object | undefined }} ClientOptions
+ */
 
 /** @type {Record<ClientKind, (options: ClientOptions) => Client>} */
 export const makeClient = {
@@ -52,12 +80,22 @@ export const makeClient = {
     close: () => {},
   }),
   pipeline: ({ target, paths }) => makePipeliner(target, paths),
+  undici: ({ target, paths }) => makePooled(target, paths),
+  curl: ({ target, paths, thinkMs }) => new CurlClient(target, { paths, thinkMs }),
+  https: ({ paths, others }) =>
+    makeGetter(parseOther(others, 'https'), paths, new https.Agent({ keepAlive: true, maxSockets: 1, ...(others.ca && { ca: others.ca }) })),
+  h2c: ({ paths, others }) => new Http2Client(originOf(parseOther(others, 'h2c')), { paths }),
+  h2: ({ paths, others }) => new Http2Client(originOf(parseOther(others, 'h2'), 'https'), { paths, ca: others.ca }),
+  webSocket: ({ target }) => new WebSocketClient('socketPath' in target ? `ws+unix:${target.socketPath}:/` : originOf(target, 'ws')),
+  eventSource: ({ target, paths, dispatcher }) => new EventStreamClient(originOf(target) + paths.events, dispatcher),
+  idle: ({ target, paths }) => makeIdler(target, paths),
+  rude: ({ target, paths }) => makeRude(target, paths),
 }
 
 /**
  * @param {import('./address.js').Target} target
  * @param {Paths} paths
- * @param {http.Agent | false} agent
+ * @param {http.Agent | https.Agent | false} agent
  * @returns {Client}
  */
 function makeGetter(target, paths, agent) {
@@ -68,7 +106,7 @@ function makeGetter(target, paths, agent) {
         const { digest, body } = await exchangeOverHttp(target, agent, exchange)
         verifyDigest(digest, body, { required: false })
       }),
-    close: () => agent && agent.destroy(),
+    close: () => (agent ? agent.destroy() : undefined),
   }
 }
 
@@ -123,15 +161,45 @@ function makePipeliner(target, paths) {
   }
 }
 
+/**
+ * @param {import('./address.js').Target} target
+ * @param {Paths} paths
+ * @returns {Client}
+ */
+function makePooled(target, paths) {
+  const pool = new Pool(originOf(target), { connections: 1, pipelining: 1, ...('socketPath' in target && { socketPath: target.socketPath }) })
+  return {
+    turn: (measure) =>
+      measure(async (signal, sighting) => {
+        const { digest, body } = await exchangeOverUndici(pool, { method: 'GET', path: pick(paths.get), signal, sighting })
+        verifyDigest(digest, body, { required: false })
+      }),
+    close: () => pool.destroy(),
+  }
+}
+
 /** @param {string[]} paths */
 function pick(paths) {
   return paths[Math.floor(Math.random() * paths.length)] ?? '/'
 }
 
-/** @param {import('./address.js').Target} target */
-function originOf(target) {
-  if ('socketPath' in target) return 'http://localhost'
-  return `http://${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`
+/**
+ * @param {import('./address.js').Target} target
+ * @param {string} [scheme]
+ */
+function originOf(target, scheme = 'http') {
+  if ('socketPath' in target) return `${scheme}://localhost`
+  return `${scheme}://${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`
+}
+
+/**
+ * @param {Others} others
+ * @param {'https' | 'h2c' | 'h2'} kind
+ */
+function parseOther(others, kind) {
+  const address = others[kind]
+  if (address === undefined) throw new TypeError(`clients of the kind ${kind} need an address in others`)
+  return parseAddress(address)
 }
 
 /**

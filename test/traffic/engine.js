@@ -13,6 +13,7 @@ import { RequestFailure } from './failure.js'
  * @typedef {object} EngineOptions
  * @property {string} address see parseAddress
  * @property {Partial<Record<ClientKind, number>>} clients how many of each kind
+ * @property {import('./clients.js').Others} others
  * @property {import('./clients.js').Paths} paths
  * @property {number} thinkMs mean pause between a client's requests, uniform from 0 to twice as much
  * @property {number} requestTimeoutMs for everything but downloads and uploads
@@ -103,17 +104,17 @@ export function runEngine(options, report) {
       await client.turn((attempt) => measure(kind, attempt))
       pauseMs = Math.random() * 2 * options.thinkMs
     }
-    client.close()
+    await client.close((attempt) => measure(kind, attempt))
   }
 
   async function liveAll() {
     const wanted = /** @type {[ClientKind, number][]} */ (Object.entries(options.clients))
     const total = wanted.reduce((sum, [, count]) => sum + count, 0)
     if (total > maxClients) throw new RangeError(`${total} clients, at most ${maxClients}`)
-    const dispatcher = options.clients.fetch ? await makeDispatcher(target) : undefined
+    const dispatcher = options.clients.fetch || options.clients.eventSource ? await makeDispatcher(target) : undefined
     const lives = wanted.flatMap(([kind, count]) =>
       Array.from({ length: count }, (_, index) => {
-        const client = makeClient[kind]({ target, paths: options.paths, uploadMs: options.uploadMs, dispatcher })
+        const client = makeClient[kind]({ ...options, target, dispatcher })
         // Slow ones begin one after the other, so that at any instant some are at every stage.
         const slow = kind === 'download' || kind === 'upload'
         return live(kind, client, slow ? (index * 5_000) / count : Math.random() * 2 * options.thinkMs)

@@ -1,12 +1,13 @@
 // @ts-check
 import http from 'node:http'
+import https from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 import { classifyFailure, RequestFailure } from './failure.js'
 
 /**
  * Who answered, filled in as soon as the answer's head is read, so that a body cut short still has a name to it.
  *
- * @typedef {{ release: string, generation: string }} Sighting
+ * @typedef {{ release: string, generation: string, repeats?: number }} Sighting repeats: see RequestRecord
  */
 /**
  * One exchange with the server, never repeated: a client that tries again hides the very loss that is being looked for.
@@ -22,10 +23,10 @@ import { classifyFailure, RequestFailure } from './failure.js'
 /** @typedef {{ digest: string | undefined, body: Buffer }} Answer */
 
 /**
- * Over node:http, which never retries.
+ * Over node:http (or node:https, if the agent is one of it), which never retries.
  *
  * @param {import('./address.js').Target} target
- * @param {http.Agent | false} agent false: a new connection for this request alone
+ * @param {http.Agent | https.Agent | false} agent false: a new connection for this request alone
  * @param {Exchange} exchange
  * @returns {Promise<Answer>}
  */
@@ -35,7 +36,8 @@ export function exchangeOverHttp(target, agent, exchange) {
     /** @type {'answer' | 'body'} */
     let awaited = 'answer'
     const headers = body === undefined ? {} : { 'content-type': 'application/octet-stream', 'content-length': body.length }
-    const request = http.request({ ...target, agent, method, path, headers, signal }, (response) => {
+    const { request: begin } = agent instanceof https.Agent ? https : http
+    const request = begin({ ...target, agent, method, path, headers, signal }, (response) => {
       awaited = 'body'
       noteSighting(sighting, (name) => response.headers[name])
       const chunks = /** @type {Buffer[]} */ ([])
@@ -75,6 +77,29 @@ export async function exchangeOverFetch(origin, dispatcher, { method, path, sign
     const body = Buffer.from(await response.arrayBuffer())
     if (!response.ok) throw new RequestFailure(`bad-status-${response.status}`)
     return { digest: response.headers.get('content-digest') ?? undefined, body }
+  } catch (error) {
+    throw classifyFailure(error, awaited)
+  }
+}
+
+/**
+ * Over undici itself, without fetch on top. Of repeating, the same holds.
+ *
+ * @param {import('undici').Dispatcher} pool
+ * @param {Exchange} exchange
+ * @returns {Promise<Answer>}
+ */
+export async function exchangeOverUndici(pool, { method, path, signal, sighting }) {
+  /** @type {'answer' | 'body'} */
+  let awaited = 'answer'
+  try {
+    const answer = await pool.request({ method: /** @type {'GET'} */ (method), path, signal })
+    awaited = 'body'
+    noteSighting(sighting, (name) => answer.headers[name])
+    const bytes = Buffer.from(await answer.body.arrayBuffer())
+    if (answer.statusCode < 200 || answer.statusCode > 299) throw new RequestFailure(`bad-status-${answer.statusCode}`)
+    const digest = answer.headers['content-digest']
+    return { digest: Array.isArray(digest) ? digest[0] : digest, body: bytes }
   } catch (error) {
     throw classifyFailure(error, awaited)
   }

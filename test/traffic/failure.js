@@ -3,14 +3,16 @@
  * What can happen to one request. `ok`, or exactly one of:
  *
  * - `refused`         nobody listens on the address (ECONNREFUSED; ENOENT for a unix path)
- * - `reset`           the connection was reset before an answer began (ECONNRESET, EPIPE)
+ * - `reset`           the connection, or the HTTP/2 stream, was reset before an answer began (ECONNRESET, EPIPE)
  * - `hang-up`         the connection was closed before an answer began
+ * - `early-close`     nothing was asked, but the connection was closed before its promised time
  * - `timeout`         no complete answer within the request's time
  * - `stuck`           still in flight when stop()'s deadline came
  * - `cut-body`        the answer began and did not end
  * - `bad-status-503`  answered, but not with 2xx
  * - `bad-body`        answered 2xx with the wrong content
  * - `bad-protocol`    not HTTP
+ * - `bad-close-1006`  a WebSocket was closed, but not with 1001 (RFC 6455 section 7.4.1)
  * - `other-CODE`      anything else, a fault of the generator included: it must not pass for a success
  */
 export class RequestFailure extends Error {
@@ -44,6 +46,8 @@ export function classifyFailure(thrown, awaited) {
   // node:http reports a plain FIN in place of an answer as ECONNRESET too; only its message tells the two apart.
   if (code === 'ECONNRESET' && detail === 'socket hang up') return new RequestFailure('hang-up', detail)
   if (code === 'ECONNRESET' || code === 'EPIPE') return new RequestFailure('reset', detail)
+  if (code === 'ERR_HTTP2_STREAM_ERROR' || code === 'ERR_HTTP2_SESSION_ERROR') return new RequestFailure('reset', detail)
+  if (code === 'ERR_HTTP2_STREAM_CANCEL') return new RequestFailure('hang-up', detail)
   if (code === 'UND_ERR_SOCKET') return new RequestFailure('hang-up', detail)
   return new RequestFailure(`other-${code || error.name || 'error'}`, detail)
 }

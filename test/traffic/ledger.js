@@ -10,6 +10,8 @@
  * @property {string} generation the answer's `x-generation`, or ''
  * @property {string} outcome `ok` or a kind of failure, see failure.js
  * @property {string} [detail] of a failure
+ * @property {number} [repeats] how often it was sent again because its connection was closed in an order that makes it certain
+ *   that nothing was done: GOAWAY, or a WebSocket's 1001
  */
 /**
  * @typedef {{ label: string, atMs: number }} Mark
@@ -19,8 +21,8 @@
  * @typedef {{ bucketMs: number, buckets: number, releases: Record<string, number[]>, failures: number[] }} Timeline
  */
 
-/** Long by design: their durations would drown the latency of everything else. */
-const slowKinds = new Set(['download', 'upload'])
+/** Long by design, or with pauses of their own: their durations would drown the latency of everything else. */
+const slowKinds = new Set(['download', 'upload', 'curl', 'eventSource', 'idle', 'rude'])
 
 /** Every request that has ended, and what can be asked about them. Has no clock: it is given everything. */
 export class Ledger {
@@ -66,6 +68,20 @@ export class Ledger {
   /** @returns {Record<string, number>} requests answered well, by generation */
   byGeneration() {
     return countBy(this.records.filter((record) => record.outcome === 'ok'), (record) => record.generation)
+  }
+
+  /** @param {string} kind of client @returns {number} see RequestRecord */
+  repeatsOf(kind) {
+    return this.records.reduce((sum, record) => sum + (record.kind === kind ? (record.repeats ?? 0) : 0), 0)
+  }
+
+  /**
+   * @param {string} kind of client
+   * @returns {string[]} the generations that answered it well, in order of first answer
+   */
+  generationsSeenBy(kind) {
+    const seen = this.records.filter((record) => record.kind === kind && record.outcome === 'ok' && record.generation !== '')
+    return [...new Set(seen.map((record) => record.generation))]
   }
 
   /** @returns {Record<string, number>} failed requests, by kind of failure; empty when all is well */

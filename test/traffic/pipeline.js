@@ -14,12 +14,17 @@ export class PipelinedConnection {
   #awaited = []
   /** The server said `Connection: close`, or the connection is gone: no further batch on it. */
   closing = false
+  /** How long the newest answer promised to keep the connection when it is idle (`Keep-Alive: timeout=`), ms. */
+  promisedMs = 0
+  /** Settles when the connection is gone, with the error if that was why. @type {Promise<Error | undefined>} */
+  gone
 
   /** @param {import('./address.js').Target} target */
   constructor(target) {
     this.#socket = 'socketPath' in target ? net.connect(target.socketPath) : net.connect(target.port, target.host)
     this.#socket.setNoDelay(true)
     this.#socket.on('data', (chunk) => this.#read(chunk))
+    this.gone = new Promise((resolve) => this.#socket.on('end', resolve).on('error', resolve).on('close', () => resolve(undefined)))
     this.#socket.on('error', (error) => this.#fail(classifyFailure(error, this.#begun())))
     this.#socket.on('close', () =>
       this.#fail(new RequestFailure(this.#begun() === 'body' ? 'cut-body' : 'hang-up', 'closed with requests unanswered')),
@@ -32,11 +37,24 @@ export class PipelinedConnection {
    * @returns {Promise<import('./exchange.js').Answer>[]}
    */
   send(path, sightings) {
-    const answers = sightings.map(
-      (sighting) => new Promise((resolve, reject) => this.#awaited.push({ sighting, resolve, reject })),
-    )
-    this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: pipeline\r\n\r\n`.repeat(sightings.length))
-    return /** @type {Promise<import('./exchange.js').Answer>[]} */ (answers)
+    const answers = sightings.map((sighting) => this.expect(sighting))
+    this.write(formatGet(path).repeat(sightings.length))
+    return answers
+  }
+
+  /**
+   * The answer to a request that write() sends, whole or in parts.
+   *
+   * @param {import('./exchange.js').Sighting} sighting
+   * @returns {Promise<import('./exchange.js').Answer>}
+   */
+  expect(sighting) {
+    return new Promise((resolve, reject) => this.#awaited.push({ sighting, resolve, reject }))
+  }
+
+  /** @param {string} text */
+  write(text) {
+    this.#socket.write(text)
   }
 
   destroy() {
@@ -65,6 +83,7 @@ export class PipelinedConnection {
       const end = headEnd + 4 + length
       if (this.#received.length < end) return
       if (/^close$/i.test(header('connection') ?? '')) this.closing = true
+      this.promisedMs = 1_000 * Number(/timeout=(\d+)/i.exec(header('keep-alive') ?? '')?.[1] ?? 0)
       const body = this.#received.subarray(headEnd + 4, end)
       this.#received = this.#received.subarray(end)
       const asked = this.#awaited.shift()
@@ -80,4 +99,9 @@ export class PipelinedConnection {
     this.closing = true
     for (const asked of this.#awaited.splice(0)) asked.reject(failure)
   }
+}
+
+/** @param {string} path */
+export function formatGet(path) {
+  return `GET ${path} HTTP/1.1\r\nHost: pipeline\r\n\r\n`
 }

@@ -9,7 +9,8 @@ import { Ledger } from './ledger.js'
 /** @typedef {import('./ledger.js').RequestRecord} RequestRecord */
 /** @typedef {{ do: 'start', options: EngineOptions } | { do: 'stop', deadlineMs: number }} Order */
 /**
- * @typedef {Partial<Omit<EngineOptions, 'originMs'>> & { address: string, ownProcess?: boolean }} TrafficOptions
+ * @typedef {Partial<Omit<EngineOptions, 'originMs' | 'paths'>> & { address: string, ownProcess?: boolean,
+ *   paths?: Partial<import('./clients.js').Paths> }} TrafficOptions
  *   ownProcess: run the clients in a process of their own. Default true
  */
 
@@ -26,7 +27,7 @@ export function startTraffic({ ownProcess = true, ...given }) {
   parseAddress(given.address) // a bad one fails here, not in another process
   const options = {
     clients: defaultClients,
-    paths: { get: ['/', '/products'], post: '/orders', download: '/export' },
+    others: {},
     thinkMs: 20,
     requestTimeoutMs: 10_000,
     slowTimeoutMs: 30_000,
@@ -35,6 +36,7 @@ export function startTraffic({ ownProcess = true, ...given }) {
     maxRequests: 300_000,
     originMs: performance.timeOrigin + performance.now(),
     ...given,
+    paths: { get: ['/', '/products'], post: '/orders', download: '/export', events: '/events', ...given.paths },
   }
   return new Traffic(options, ownProcess)
 }

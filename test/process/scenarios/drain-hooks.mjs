@@ -1,5 +1,4 @@
 // Hooks for each kind of connection in place of what the drain does by itself.
-import http from 'node:http'
 import { onDrain } from 'holdfast'
 
 onDrain('request', ({ response }, { reason }) => void response.end(`polled, ${reason}`))

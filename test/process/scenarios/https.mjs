@@ -2,4 +2,6 @@
 import https from 'node:https'
 import { makeKey } from './key.mjs'
 
-https.createServer(makeKey(), (_, response) => response.end('hello')).listen(3000)
+const server = https.createServer(makeKey(), (_, response) => response.end('hello'))
+if (process.env.KEEP_ALIVE_MS) server.keepAliveTimeout = Number(process.env.KEEP_ALIVE_MS)
+server.listen(3000)

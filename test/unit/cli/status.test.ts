@@ -89,8 +89,21 @@ describe('the text', () => {
       '  handover  2 h 5 min ago: live after 1.2 s',
       '',
       '  2.1  live      2 h 5 min  pid 102  50.0M  restarted once; "serving [2J all"',
-      '  1.1  draining  2 h 4 min  pid 101  50.0M  "draining: 2 requests"',
+      '  1.1  draining  2 h 4 min  pid 101  50.0M  waits for 2 requests',
     ])
+  })
+  it('shows what a drain waits for, in numbers too', () => {
+    const older = (change: Parameters<typeof instance>[1]) => statusOf(observed({ instances: [instance(2), instance(1, change)] })).instances[1]
+    const text = 'draining: 3 requests, 1 job (nightly-report, 4 min), 12 WebSockets'
+    expect(older({ active: 'deactivating', status: text })).toMatchObject({
+      status: text, waiting: { requests: 3, jobs: 1, webSockets: 12, eventStreams: 0, tunnels: 0, connections: 0, hooks: 0 },
+    })
+    const shown = statusText(statusOf(observed({ instances: [instance(1, { active: 'deactivating', status: text })] })), now)
+    expect(shown).toMatch(/50\.0M {2}waits for 3 requests, 1 job \(nightly-report, 4 min\), 12 WebSockets$/m)
+    expect(older({ active: 'deactivating', status: 'draining: nothing in flight' })?.waiting).toMatchObject({ requests: 0, hooks: 0 })
+    expect(older({ active: 'deactivating', status: 'finishing what I do' })?.waiting).toBeNull()
+    // What an app that is not told to drain says of itself is its own matter.
+    expect(older({ status: text })?.waiting).toBeNull()
   })
   it('tells why the last handover failed, and the mend of each problem', () => {
     const text = statusText(

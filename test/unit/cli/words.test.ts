@@ -30,7 +30,7 @@ it('the journal is asked for exact units, and never for another app’s', () => 
 
 it('a stop says what it waits for', () => {
   expect(waitText('shop', [])).toBe('Stopping shop')
-  expect(waitText('shop', [instance(2, { status: 'draining: 1 request' }), instance(1)])).toBe('Stopping shop: 2 instances drain: 2.1 "draining: 1 request", 1.1')
+  expect(waitText('shop', [instance(2, { status: 'draining: 1 request' }), instance(1)])).toBe('Stopping shop: 2 instances drain: 2.1 waits for 1 request; 1.1')
 })
 
 it('properties of several values keep them all', () => {

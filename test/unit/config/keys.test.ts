@@ -70,6 +70,13 @@ const mistakes: [line: string, expected: string | RegExp][] = [
   ['start = { data = true }', 'belongs to the top of the file'],
   ['start = { setle = "1s" }', 'did you mean `settle`?'],
   ['drain = { timeout = "2d" }', 'too long'],
+  ['drain = { shutdown_timeout = "16min" }', '16min is longer than `timeout`, which is 15min: a shutdown of the machine would wait longer than a deploy; write "15min" or less'],
+  ['drain = { timeout = "1min", hang_timeout = "61s" }', '1min 1s is longer than `timeout`, which is 1min: the drain is over before'],
+  ['drain = { timeout = "1min", reconnect_window = "2min" }', 'come back after the end of the drain'],
+  ['drain = { hang_timeout = "500ms" }', 'too short: the least is "1s"'],
+  ['drain = { reconnect_rate = 0 }', 'from 1 to 1000000'],
+  ['drain = { reconnect_rate = "100/s" }', 'without quotes'],
+  ['drain = { shutdown_timout = "1s" }', 'did you mean `shutdown_timeout`?'],
   ['limits = { memory = 1024 }', 'has no unit'],
   ['limits = { memory = "1GB" }', 'write "1G"'],
   ['limits = { memory = "512MiB" }', 'write "512M"'],
@@ -97,6 +104,12 @@ describe('a mistake in one key', () => {
     expect(message).toMatch(/^holdfast\.toml:4: [^\n]+$/)
     if (typeof expected === 'string') expect(message).toContain(expected)
     else expect(message).toMatch(expected)
+  })
+})
+
+test('a default above `timeout` is cut to it', () => {
+  expect(read(write('', '[drain]\ntimeout = "10s"')).drain).toEqual({
+    timeoutMs: 10_000, shutdownTimeoutMs: 10_000, hangTimeoutMs: 10_000, reconnectWindowMs: 10_000, reconnectRate: 100,
   })
 })
 

@@ -17,7 +17,7 @@ describe('parseConfig', () => {
       data: false,
       listen: [{ name: 'http', address: { kind: 'tcp', host: '127.0.0.1', port: 8080 } }],
       start: { timeoutMs: 60_000, settleMs: 2000 },
-      drain: { timeoutMs: 900_000 },
+      drain: { timeoutMs: 900_000, shutdownTimeoutMs: 90_000, hangTimeoutMs: 120_000, reconnectWindowMs: 30_000, reconnectRate: 100 },
       limits: {},
       sandbox: {
         writePaths: [], home: 'hidden', devices: false, processes: false, namespaces: false, setuid: false,
@@ -44,7 +44,7 @@ describe('parseConfig', () => {
       listen.admin = { address = "/run/shop/admin.sock", mode = "0666", group = "www-data" }
       listen.inner = "/run/shop/inner.sock"
       start = { timeout = "1.5s", settle = "0s" }
-      drain.timeout = "2h 30min"
+      drain = { timeout = "2h 30min", shutdown_timeout = "2h", hang_timeout = "1s", reconnect_window = "0s", reconnect_rate = 7 }
       limits = { memory = "1.5G", tasks = 64 }
       [sandbox]
       write_paths = ["/srv/uploads/", "/srv/uploads"]
@@ -59,7 +59,7 @@ describe('parseConfig', () => {
     `)
     expect(config).toMatchObject({
       description: 'The shop', user: 'shop', directory: '/srv/shop/code', snapshot: false, processes: 3, envFile: '/etc/shop.env',
-      data: true, watchdogMs: 30_000, start: { timeoutMs: 1500, settleMs: 0 }, drain: { timeoutMs: 9_000_000 },
+      data: true, watchdogMs: 30_000, start: { timeoutMs: 1500, settleMs: 0 }, drain: { timeoutMs: 9_000_000, shutdownTimeoutMs: 7_200_000, hangTimeoutMs: 1000, reconnectWindowMs: 0, reconnectRate: 7 },
       limits: { memoryBytes: 1.5 * 2 ** 30, tasks: 64 }, env: { NODE_ENV: 'production', TEXT: 'a\tb\nc' },
       sandbox: { writePaths: ['/srv/uploads'], home: 'read-only', setuid: true, capabilities: ['CAP_NET_RAW'], systemCalls: ['@resources', 'mlock2'] },
     })

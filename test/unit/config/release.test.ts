@@ -19,7 +19,7 @@ describe('mergeRelease', () => {
     expect(mergeRelease(installed, text)).toEqual({
       config: {
         ...installed, command: ['node', 'other.js'], processes: 2, env: { A: 'b' },
-        start: { timeoutMs: 5000, settleMs: 1000 }, drain: { timeoutMs: 60_000 },
+        start: { timeoutMs: 5000, settleMs: 1000 }, drain: { ...installed.drain, timeoutMs: 60_000, shutdownTimeoutMs: 60_000, hangTimeoutMs: 60_000 },
       },
       notes: [],
     })
@@ -54,10 +54,17 @@ describe('mergeRelease', () => {
     ['start', 'timeout', '2min', '1min'],
     ['start', 'settle', '1min', '2s'],
     ['drain', 'timeout', '1h', '15min'],
+    ['drain', 'shutdown_timeout', '2min', '1min 30s'],
+    ['drain', 'hang_timeout', '3min', '2min'],
   ])('a longer [%s] %s is cut', (table, key, longer, limit) => {
     const { config, notes } = mergeRelease(installed, write('directory = "."', `[${table}]\n${key} = "${longer}"`))
     expect(config).toEqual(installed)
     expect(notes).toEqual([`\`[${table}] ${key}\` is ${longer} in the release and ${limit} installed; a release can only shorten it, so ${limit} is in force: ${mend}`])
+  })
+
+  test('how clients come back is the release’s own, within the drain that is in force', () => {
+    const text = write('directory = "."', '[drain]\ntimeout = "1h"\nreconnect_window = "30min"\nreconnect_rate = 5')
+    expect(mergeRelease(installed, text).config.drain).toEqual({ ...installed.drain, reconnectWindowMs: 900_000, reconnectRate: 5 })
   })
 
   test('a release without a source folder installed', () => {

@@ -9,7 +9,7 @@ let paths: AppPaths
 beforeEach(() => {
   const run = mkdtempSync(join(tmpdir(), 'holdfast-run-'))
   onTestFinished(() => rmSync(run, { recursive: true }))
-  paths = pathsOf({ scope: 'system', config: '/etc/holdfast', units: '/etc/systemd/system', state: '/var/lib/holdfast', run }, 'shop')
+  paths = pathsOf({ scope: 'system', config: '/etc/holdfast', units: '/etc/systemd/system', runtimeUnits: '/run/systemd/system', state: '/var/lib/holdfast', run }, 'shop')
 })
 
 /** What systemd does at a restart, by hand or not: the drain unit's ExecStop= runs first. */

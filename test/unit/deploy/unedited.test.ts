@@ -11,7 +11,7 @@ let units: string
 beforeEach(() => { units = mkdtempSync(join(tmpdir(), 'units-')) })
 afterEach(() => rmSync(units, { recursive: true }))
 
-const paths = () => pathsOf({ scope: 'system', config: units, units, state: units, run: units }, 'shop')
+const paths = () => pathsOf({ scope: 'system', config: units, units, runtimeUnits: '/run/systemd/system', state: units, run: units }, 'shop')
 const manifest = (...written: WrittenUnit[]): Manifest => ({ version: 1, app: 'shop', node: '/n', cli: '/c', homePaths: [], units: written, files: [] })
 const name = 'shop.service'
 const stands = (text: string): void => writeFileSync(join(units, name), text)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadConfig, parseConfig } from '../../../src/config/load.js'
 import type { Installation } from '../../../src/units/installation.js'
-import { renderUnits } from '../../../src/units/render.js'
+import { renderInstanceDropIn, renderUnits } from '../../../src/units/render.js'
 
 const installation: Installation = {
   scope: 'system',
@@ -35,7 +35,7 @@ describe('the reference set', () => {
 
 it('gives a worker without listeners neither sockets nor an activation', () => {
   const units = render('')
-  expect([...units.keys()]).toEqual(['shop.service', 'shop-drain.service', 'shop@.service'])
+  expect([...units.keys()]).toEqual(['shop.service', 'shop-drain.service', 'shop-shutdown.service', 'shop@.service'])
   expect(settings([...units.values()].join('\n')).join('\n')).not.toMatch(/socket|activate/i)
 })
 
@@ -93,6 +93,24 @@ it('binds an address of the network before the machine has it, and a loopback on
   expect(settings(units.get('shop-six.socket'))).toEqual(expect.arrayContaining(['ListenStream=[2001:db8::1]:80', 'FreeBind=yes']))
   expect(settings(units.get('shop-local.socket'))).not.toContain('FreeBind=yes')
   expect(settings(units.get('shop-all.socket'))).toContain('ListenStream=81')
+})
+
+it.each([
+  ['without the preload', '', '[drain]\ntimeout = "5min"', '305s'],
+  ['with it', 'NODE_OPTIONS = "--import holdfast/register"', '[drain]\ntimeout = "5min"', '125s'],
+  ['with it and another limit', 'NODE_OPTIONS = "--import holdfast/register"', '[drain]\nhang_timeout = "1500ms"', '6500ms'],
+  ['with it and a short drain', 'NODE_OPTIONS = "--import holdfast/register"', '[drain]\ntimeout = "10s"', '15s'],
+])('gives a stop the time of a drain, or until it counts as hung: %s', (_, env, drain, expected) => {
+  const toml = `env = { ${env} }\n${drain}`
+  expect(settings(render(toml).get('shop@.service'))).toContain(`TimeoutStopSec=${expected}`)
+  const config = parseConfig(`app = "shop"\ncommand = ["node", "server.js"]\n${toml}`, { file: 'holdfast.toml' })
+  expect(settings(renderInstanceDropIn(config))).toEqual([`TimeoutStopSec=${expected}`])
+})
+
+it('orders the unit of a shutdown after nothing: its start would wait for what it is to end', () => {
+  const unit = settings(render('[listen]\nhttp = 8080').get('shop-shutdown.service'))
+  expect(unit.filter((line) => /^(After|Before|Requires|Wants|PartOf|BindsTo)=/.test(line))).toEqual([])
+  expect(unit).toEqual(expect.arrayContaining(['DefaultDependencies=no', 'Slice=-.slice', 'WantedBy=shutdown.target']))
 })
 
 it('asks of a user’s manager only what it may do', () => {
