@@ -1,35 +1,16 @@
-import cluster from 'node:cluster'
 import type net from 'node:net'
 import { closeAfterResponses } from './closing-responses.js'
 import { aborted, Deadline } from './deadline.js'
-import type { StopReason } from './environment.js'
-import { ExitGate } from './exit-gate.js'
+import { DrainHooks, type ConnectionHook, type DrainContext, type DrainHook } from './drain-hooks.js'
 import { Farewells } from './farewells.js'
 import type { Log } from './journal.js'
-import { formatCut, formatLedger, Ledger, ledgerFields, type JobLedger } from './ledger.js'
+import { Ledger, type JobLedger } from './ledger.js'
 import type { DrainLimits } from './limits.js'
 import type { ConnectionKind, DrainingConnection } from './long-lived.js'
-import { notifyExtendTimeout, notifyStatus, notifyStopping } from './notify.js'
-import { Sigterm } from './sigterm.js'
-import { readStopReason } from './stop-reason.js'
-import { TrackedServer } from './tracked-server.js'
-import { formatWaiting, type Waiting, type WaitingJob } from './waiting.js'
-
-/** What a drain hook is told. */
-export interface DrainContext {
-  /** Why this instance drains. */
-  reason: StopReason
-  /** Milliseconds until the hard end. */
-  timeoutMs: number
-  /** Aborted at the hard end, just before what is left is cut. */
-  signal: AbortSignal
-}
-
-/** Runs when the drain begins; the process lives until its promise settles, or until the hard end. */
-export type DrainHook = (context: DrainContext) => void | Promise<void>
-
-/** Runs for each connection of a kind, at the moment at which it would be closed, and in place of that. */
-export type ConnectionHook = (connection: DrainingConnection, context: DrainContext) => void | Promise<void>
+import type { DrainOrder, DrainProgress, Supervisor } from './supervisor.js'
+import { TrackedServers } from './tracked-servers.js'
+import type { Waiting, WaitingJob } from './waiting.js'
+import type { Workers } from './workers.js'
 
 /** The jobs of a process, as a drain sees them; see jobs.ts. */
 export interface DrainingJobs {
@@ -46,8 +27,6 @@ export interface DrainingJobs {
 /** Milliseconds after which a connection that keeps its pipeline full is closed all the same. */
 const pipelineLimitMs = 10_000
 const tickMs = 1000
-/** systemd's time is extended so many times before it would run out. */
-const extensionsPerHang = 4
 /** Of the time that is left, the part in which all clients are asked to come back: the rest is for them to go. */
 const farewellPart = 0.8
 /** These do not end by themselves. */
@@ -56,32 +35,28 @@ const longLived: readonly ConnectionKind[] = ['websocket', 'event-stream']
 /**
  * The end of an instance's life: stops accepting, finishes what is in flight, and exits. A connection is never ended earlier
  * than its client was promised, what never ends by itself is asked to come back elsewhere, and what is left at the hard end is
- * cut, counted and logged.
+ * cut, counted and logged. The same in each worker of node:cluster, for the primary's drain.
  */
 export class Drain {
-  readonly #servers = new Map<net.Server, TrackedServer>()
-  readonly #hooks: DrainHook[] = []
-  readonly #startedHooks: Promise<void>[] = []
-  readonly #connectionHooks = new Map<ConnectionKind, ConnectionHook[]>()
+  readonly #supervisor: Supervisor
+  readonly #limits: DrainLimits
+  readonly #workers: Workers | undefined
+  readonly #servers = new TrackedServers()
+  readonly #hooks: DrainHooks
   readonly #draining = new AbortController()
   readonly #deadline = new Deadline()
   readonly #farewells = new Farewells((connection) => this.#sayFarewell(connection))
-  readonly #gate = new ExitGate()
-  readonly #sigterm = new Sigterm()
   readonly #ledger = new Ledger()
-  readonly #log: Log
-  readonly #limits: DrainLimits
-  readonly #stopFile: string | undefined
   #jobs: DrainingJobs | undefined
-  #reason: StopReason = 'stop'
+  #order: DrainOrder | undefined
   #startedAt = 0
-  #extendedAt = -Infinity
-  #pendingHooks = 0
 
-  constructor(options: { log: Log; limits: DrainLimits; stopFile: string | undefined }) {
-    this.#log = options.log
+  /** @param options.workers those of the process, where it may be a primary of node:cluster */
+  constructor(options: { log: Log; limits: DrainLimits; supervisor: Supervisor; workers?: Workers | undefined }) {
+    this.#supervisor = options.supervisor
     this.#limits = options.limits
-    this.#stopFile = options.stopFile
+    this.#workers = options.workers
+    this.#hooks = new DrainHooks(options.log)
   }
 
   /** Aborted when the drain begins. */
@@ -91,7 +66,7 @@ export class Drain {
 
   /** Makes a server part of the drain; again is no harm. */
   attach(server: net.Server): void {
-    if (!this.#servers.has(server)) this.#servers.set(server, new TrackedServer(server))
+    this.#servers.attach(server)
   }
 
   /** Makes jobs part of the drain. */
@@ -99,89 +74,93 @@ export class Drain {
     this.#jobs = jobs
   }
 
-  /** In a drain it runs at once. */
   addHook(hook: DrainHook): void {
-    if (this.signal.aborted) this.#startHook(hook)
-    else this.#hooks.push(hook)
+    this.#hooks.add(hook)
   }
 
   addConnectionHook(kind: ConnectionKind, hook: ConnectionHook): void {
-    this.#connectionHooks.set(kind, [...(this.#connectionHooks.get(kind) ?? []), hook])
+    this.#hooks.addForConnections(kind, hook)
   }
 
-  /** Makes SIGTERM start the drain, before any handler of the app's own runs. */
-  listenForSigterm(): void {
-    this.#gate.install()
-    this.#sigterm.hold(() => {
-      if (!this.signal.aborted) void this.#run()
-      // NestJS, for one, raises the signal again when its own shutdown is over.
-      else if (!this.#sigterm.hasHandlers()) this.#gate.request()
+  /** From here on the supervisor may have it drain. */
+  listenForOrders(): void {
+    this.#workers?.watch()
+    this.#supervisor.onOrder(() => {
+      if (this.#order) this.#noticeOrder(this.#order)
+      else void this.#run()
     })
   }
 
   async #run(): Promise<void> {
     this.#startedAt = performance.now()
-    this.#gate.shut()
-    this.#reason = readStopReason(this.#stopFile)
-    this.#deadline.set(this.#limits.timeoutMs)
-    if (this.#reason === 'shutdown') this.#deadline.set(this.#limits.shutdownTimeoutMs)
+    this.#order = this.#supervisor.order()
+    this.#deadline.set(this.#order.timeoutMs)
     const served = this.#stopServing()
-    this.#announce()
+    const workers = this.#workers?.drain(() => this.#orderNow())
+    void this.#announce()
     this.#draining.abort()
-    this.#askToMove(this.#census().filter((connection) => this.#isAsked(connection)))
+    this.#askToMove(this.#servers.census().filter((connection) => this.#isAsked(connection)))
     void aborted(this.#deadline.near).then(() => this.#warnOfEnd())
 
     const tick = setInterval(() => this.#tick(), tickMs)
-    for (const hook of this.#hooks) this.#startHook(hook)
-    const finished = served.then(() => this.#hooksEnded()).then(() => this.#jobs?.ended()).then(() => this.#hooksEnded())
+    this.#hooks.start(() => this.#context())
+    const finished = Promise.all([served, workers]).then(() => this.#finish())
     await Promise.race([finished, aborted(this.#deadline.over)])
     clearInterval(tick)
     this.#farewells.stop()
     // Callbacks of the app's own close() run first: they may ask to exit, with a status.
     await new Promise((resolve) => setImmediate(resolve))
-    if (this.#deadline.over.aborted) this.#cut()
-    this.#report()
-    if (!this.#deadline.over.aborted && this.#sigterm.handledByApp()) await this.#leaveToApp()
-    this.#gate.leave()
+    if (this.#deadline.over.aborted) await this.#cut()
+    this.#deadline.unref()
+    const durationMs = Math.round(this.#elapsedMs())
+    await this.#supervisor.end({ ...this.#progress(), ...this.#context(), durationMs, over: this.#deadline.over })
   }
 
   /** From here on the older clients alone are served. Settles when the last of them has gone. */
   async #stopServing(): Promise<void> {
     closeAfterResponses(() => this.#elapsedMs() > pipelineLimitMs, (response) => this.#ledger.watch(response))
-    for (const server of this.#servers.values()) {
-      this.#ledger.counts.connections += server.connections
-      server.watch(this.#ledger)
-    }
     // Whoever serves nobody may be a worker, whose own handler makes it take no new job.
-    if (this.#servers.size === 0) this.#sigterm.pass()
-    await Promise.all([...[...this.#servers.values()].map((server) => server.drain()), disconnectWorkers()])
+    if (this.#servers.size === 0 && !this.#workers?.size) this.#supervisor.passSignal()
+    await this.#servers.drain(this.#ledger)
   }
 
-  #announce(): void {
-    const text = formatWaiting(this.#waiting())
-    notifyStopping(text)
-    this.#extendTimeout()
-    this.#log.info(`${text}; at most ${Math.ceil(this.#deadline.leftMs / 1000)} s`, { phase: 'drain', reason: this.#reason })
+  async #announce(): Promise<void> {
+    if (this.#workers?.size) await this.#workers.reported()
+    this.#supervisor.begin(this.#progress(), this.#orderNow())
+  }
+
+  /** The end of what began before, and of what had been on its way. */
+  async #finish(): Promise<void> {
+    let accepted: number
+    do {
+      await this.#servers.emptied()
+      await this.#hooks.ended()
+      await this.#jobs?.ended()
+      await this.#hooks.ended()
+      accepted = this.#servers.accepted
+      await this.#supervisor.settled()
+    } while (this.#servers.accepted > accepted)
   }
 
   #tick(): void {
-    for (const server of this.#servers.values()) server.endExpired(performance.now())
-    for (const connection of this.#census()) {
+    this.#servers.endExpired(performance.now())
+    for (const connection of this.#servers.census()) {
       if (this.#isAsked(connection) && !this.#farewells.knows(connection)) this.#farewells.add(connection)
     }
-    this.#noticeReason()
-    this.#letAppHelp()
-    this.#extendTimeout()
-    notifyStatus(formatWaiting(this.#waiting()))
+    if (this.#order) this.#noticeOrder(this.#order)
+    const progress = this.#progress()
+    this.#letAppHelp(progress.waiting)
+    this.#supervisor.report(progress)
   }
 
   /** A drain may last for hours, and the machine goes down meanwhile; or the app is stopped for good. */
-  #noticeReason(): void {
-    const reason = readStopReason(this.#stopFile)
-    if (reason === this.#reason || this.#reason === 'shutdown') return
-    this.#reason = reason
-    if (reason === 'shutdown') this.#deadline.set(this.#limits.shutdownTimeoutMs)
-    this.#log.info(`the drain goes on, now because of a ${reason}; at most ${Math.ceil(this.#deadline.leftMs / 1000)} s more`, { phase: 'drain', reason })
+  #noticeOrder(known: DrainOrder): void {
+    const order = this.#supervisor.order()
+    if (order.reason === known.reason || known.reason === 'shutdown') return
+    this.#order = order
+    this.#deadline.set(order.timeoutMs)
+    this.#workers?.change()
+    this.#supervisor.change(this.#orderNow())
     this.#askToMove([])
   }
 
@@ -189,147 +168,66 @@ export class Drain {
    * Some of what is left only the app's own handler may bring to an end: connections of other protocols than HTTP, tunnels, and
    * the taking of new jobs. It gets the signal as soon as there is nothing else that it could cut.
    */
-  #letAppHelp(): void {
-    const ending = [...this.#servers.values()].reduce((sum, server) => sum + server.countEnding(server.census()), 0)
-    if (ending + this.#pendingHooks > 0) return
-    const jobs = this.#jobs?.waiting() ?? []
+  #letAppHelp({ jobs, hooks }: Waiting): void {
+    if (this.#servers.countEnding() + hooks > 0 || this.#workers?.areServing) return
     const elapsedMs = this.#elapsedMs()
     const isNew = ({ ageMs }: WaitingJob): boolean => ageMs < elapsedMs
-    if (jobs.length === 0 || jobs.some(isNew)) this.#sigterm.pass()
-  }
-
-  /** While the event loop turns, systemd waits; see EXTEND_TIMEOUT_USEC= in sd_notify(3). */
-  #extendTimeout(): void {
-    const { hangTimeoutMs } = this.#limits
-    const now = performance.now()
-    if (now - this.#extendedAt < hangTimeoutMs / extensionsPerHang) return
-    this.#extendedAt = now
-    notifyExtendTimeout(hangTimeoutMs)
+    if (jobs.length === 0 || jobs.some(isNew)) this.#supervisor.passSignal()
   }
 
   #isAsked({ kind }: DrainingConnection): boolean {
-    return longLived.includes(kind) || this.#connectionHooks.has(kind)
+    return longLived.includes(kind) || this.#hooks.has(kind)
   }
 
   /** Only after a deploy is there somebody to come back to: otherwise there is no reason to spread that over time. */
   #askToMove(connections: readonly DrainingConnection[]): void {
-    const { reconnectWindowMs, reconnectRate } = this.#limits
+    const { reason, timeoutMs, reconnectRate } = this.#orderNow()
     this.#farewells.begin(connections, {
-      windowMs: this.#reason === 'deploy' ? reconnectWindowMs : 0,
+      windowMs: reason === 'deploy' ? this.#limits.reconnectWindowMs : 0,
       perSecond: reconnectRate,
-      availableMs: this.#deadline.leftMs * farewellPart,
+      availableMs: timeoutMs * farewellPart,
     })
   }
 
   #sayFarewell(connection: DrainingConnection): void {
     this.#ledger.ask(connection)
-    const hooks = this.#connectionHooks.get(connection.kind)
-    if (!hooks) connection.close()
-    for (const hook of hooks ?? []) void this.#runHook(() => hook(connection, this.#context()))
+    if (this.#hooks.has(connection.kind)) this.#hooks.runFor(connection, () => this.#context())
+    else connection.close()
   }
 
   /** There is just time enough to save what would be cut. */
   #warnOfEnd(): void {
     this.#jobs?.abort(new Error(`the drain of this instance ends in ${(this.#deadline.leftMs / 1000).toFixed(1)} s`))
-    this.#sigterm.pass()
+    this.#supervisor.passSignal()
   }
 
   /** The hard end. */
-  #cut(): void {
-    const census = this.#census()
-    const countOf = (kind: ConnectionKind): number => census.filter((connection) => connection.kind === kind).length
+  async #cut(): Promise<void> {
     this.#jobs?.cut()
-    this.#ledger.close()
-    Object.assign(this.#ledger.counts, {
-      connectionsCut: [...this.#servers.values()].reduce((sum, server) => sum + server.connections, 0),
-      requestsCut: countOf('request'),
-      webSocketsCut: countOf('websocket'),
-      eventStreamsCut: countOf('event-stream'),
-      tunnelsCut: countOf('tunnel'),
-      hooksCut: this.#pendingHooks,
-    })
-    for (const server of this.#servers.values()) server.destroy()
+    this.#servers.cut(this.#ledger)
+    this.#ledger.counts.hooksCut = this.#hooks.pending
+    await this.#workers?.cut()
   }
 
-  #report(): void {
-    const durationMs = Math.round(this.#elapsedMs())
-    if (this.#jobs) this.#ledger.addJobs(this.#jobs.ledger)
-    const { counts } = this.#ledger
-    const fields = { ...ledgerFields(counts), durationMs, reason: this.#reason }
-    const text = formatLedger(counts, durationMs)
-    if (formatCut(counts) === '') this.#log.info(text, { phase: 'drained', ...fields })
-    else this.#log.warn(`the time of this drain was over. It ${text}`, { phase: 'drain-cut', ...fields })
-  }
-
-  /**
-   * An app with a SIGTERM handler has more to do, such as closing a database, and says itself when it is done: by exit(), by
-   * the signal, or by letting the event loop run empty.
-   */
-  async #leaveToApp(): Promise<void> {
-    notifyStatus("drained; waiting for the app's own SIGTERM handler to exit")
-    this.#gate.open()
-    this.#deadline.unref()
-    this.#sigterm.release()
-    const alive = setInterval(() => this.#extendTimeout(), tickMs).unref()
-    await aborted(this.#deadline.over)
-    clearInterval(alive)
-    this.#log.warn("drained, but the app's own SIGTERM handler did not end the process in time", { phase: 'drain-cut' })
-  }
-
-  #startHook(hook: DrainHook): void {
-    this.#startedHooks.push(this.#runHook(() => hook(this.#context())))
-  }
-
-  /** Also of those that are added meanwhile. */
-  async #hooksEnded(): Promise<void> {
-    for (const hook of this.#startedHooks) await hook
-  }
-
-  async #runHook(hook: () => void | Promise<void>): Promise<void> {
-    this.#pendingHooks++
-    try {
-      await hook()
-    } catch (error) {
-      this.#log.error(error, { phase: 'drain-hook' })
-    } finally {
-      this.#pendingHooks--
-    }
+  /** The order, with the time that is left by now. */
+  #orderNow(): DrainOrder {
+    const { reason, reconnectRate } = this.#order ?? this.#supervisor.order()
+    return { reason, reconnectRate, timeoutMs: this.#deadline.leftMs }
   }
 
   #context(): DrainContext {
-    return { reason: this.#reason, timeoutMs: Math.round(this.#deadline.leftMs), signal: this.#deadline.over }
+    const { reason, timeoutMs } = this.#orderNow()
+    return { reason, timeoutMs: Math.round(timeoutMs), signal: this.#deadline.over }
   }
 
-  #census(): DrainingConnection[] {
-    return [...this.#servers.values()].flatMap((server) => server.census())
-  }
-
-  #waiting(): Waiting {
-    const kinds = { websocket: 0, 'event-stream': 0, tunnel: 0, request: 0 }
-    let connections = 0
-    for (const server of this.#servers.values()) {
-      const census = server.census()
-      for (const { kind } of census) kinds[kind]++
-      connections += server.countIdle(census)
-    }
-    return {
-      requests: kinds.request,
-      jobs: this.#jobs?.waiting() ?? [],
-      webSockets: kinds.websocket,
-      eventStreams: kinds['event-stream'],
-      tunnels: kinds.tunnel,
-      connections,
-      hooks: this.#pendingHooks,
-    }
+  #progress(): DrainProgress {
+    if (this.#jobs) this.#ledger.addJobs(this.#jobs.ledger)
+    const waiting = { ...this.#servers.waiting(), jobs: this.#jobs?.waiting() ?? [], hooks: this.#hooks.pending }
+    const { counts } = this.#ledger
+    return this.#workers ? { waiting: this.#workers.addWaiting(waiting), counts: this.#workers.addCounts(counts) } : { waiting, counts }
   }
 
   #elapsedMs(): number {
     return performance.now() - this.#startedAt
   }
-}
-
-/** The workers of node:cluster hold the connections: they close them in node's own way, and the primary waits for that. */
-async function disconnectWorkers(): Promise<void> {
-  const workers = cluster.isPrimary ? Object.keys(cluster.workers ?? {}).length : 0
-  if (workers > 0) await new Promise<void>((resolve) => cluster.disconnect(resolve))
 }

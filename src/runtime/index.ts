@@ -3,7 +3,7 @@
  * console, and the rest does nothing.
  */
 import type net from 'node:net'
-import type { ConnectionHook, DrainHook } from './drain.js'
+import type { ConnectionHook, DrainHook } from './drain-hooks.js'
 import type { ExclusiveFunction } from './exclusive.js'
 import type { Instance } from './instance.js'
 import type { JobFunction, JobOptions } from './jobs.js'
@@ -13,7 +13,7 @@ import type { NotifyOutcome } from './notify.js'
 import type { ListenTarget } from './runtime.js'
 import { sharedRuntime } from './shared.js'
 
-export type { ConnectionHook, DrainContext, DrainHook } from './drain.js'
+export type { ConnectionHook, DrainContext, DrainHook } from './drain-hooks.js'
 export type { StopReason } from './environment.js'
 export type { ExclusiveContext, ExclusiveFunction } from './exclusive.js'
 export type { Instance } from './instance.js'

@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { isMainThread } from 'node:worker_threads'
 
 /** Who this process is, as the handover that started it said. */
@@ -15,10 +16,19 @@ export interface Instance {
  * What this process is to systemd:
  * - `outside`: nothing of systemd's or Holdfast's is in the environment. The runtime is inert.
  * - `main`: the process that systemd started and talks to.
- * - `helper`: a worker thread, a cluster worker or a child of such a process. The runtime is inert here too.
+ * - `worker`: a worker of node:cluster whose primary is that process. It drains when the primary does.
+ * - `helper`: a worker thread or any other child of such a process. The runtime is inert here too.
  * - `lost`: systemd passed the sockets to another process, such as `npm` or a shell, which started this one.
  */
-export type Role = 'outside' | 'main' | 'helper' | 'lost'
+export type Role = 'outside' | 'main' | 'worker' | 'helper' | 'lost'
+
+/** What tells a process from others that have the same environment. */
+export interface Standing {
+  mainThread: boolean
+  /** Whether it is a worker of node:cluster. */
+  clusterWorker: boolean
+  parentPid: number
+}
 
 /** The variable by which the main process tells those that it starts that they are not it. */
 const ownerVariable = 'HOLDFAST_PID'
@@ -31,14 +41,19 @@ export function readInstance(env: NodeJS.ProcessEnv): Instance | undefined {
 }
 
 /** See `Role`. */
-export function readRole(env: NodeJS.ProcessEnv, pid: number, mainThread: boolean = isMainThread): Role {
+export function readRole(env: NodeJS.ProcessEnv, pid: number, standing: Standing = ownStanding()): Role {
   const isOurs = Boolean(env.HOLDFAST_INSTANCE)
   if (!isOurs && !env.LISTEN_FDS && !env.NOTIFY_SOCKET) return 'outside'
-  // NODE_UNIQUE_ID is how a cluster worker is told that it is one.
-  if (!mainThread || env.NODE_UNIQUE_ID !== undefined) return 'helper'
+  if (!standing.mainThread) return 'helper'
+  // Its primary must be the instance itself: any child of that may be the primary of a cluster of its own.
+  if (standing.clusterWorker) return env[ownerVariable] === String(standing.parentPid) ? 'worker' : 'helper'
   if (env[ownerVariable] && env[ownerVariable] !== String(pid)) return 'helper'
   if (env.LISTEN_PID && env.LISTEN_PID !== String(pid)) return isOurs ? 'lost' : 'helper'
   return 'main'
+}
+
+function ownStanding(): Standing {
+  return { mainThread: isMainThread, clusterWorker: cluster.isWorker, parentPid: process.ppid }
 }
 
 /** Marks the environment, so that processes started from here do not take themselves for the instance. */

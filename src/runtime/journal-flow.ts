@@ -86,6 +86,18 @@ export class JournalFlow {
     return []
   }
 
+  /**
+   * Settles when journald has read what was sent so far, or after a second. It looks up the unit of an entry's process when it
+   * reads it, in vain if that has ended: an entry just before the end would be missing in `journalctl -u`.
+   */
+  async read(): Promise<void> {
+    if (this.#isBlind || this.#standsStill) return
+    await new Promise<void>((resolve) => {
+      const socket = this.#touch(() => resolve())
+      setTimeout(() => socket.destroy(), patienceMs).unref()
+    })
+  }
+
   #flows(): boolean {
     const { count, size } = this.#sent
     return this.#isBlind || (count < this.#limit && size < maxSentSize && !this.#standsStill)
@@ -115,7 +127,6 @@ export class JournalFlow {
     this.#dropped = 0
   }
 
-
   #ask(): void {
     if (this.#isBlind || this.#isAsking) return
     const { count, size } = this.#sent
@@ -128,12 +139,17 @@ export class JournalFlow {
   }
 
   #connect(asked: Amount): void {
+    this.#touch((code) => this.#hear(asked, code)).unref()
+  }
+
+  /** Opens and ends a connection; journald closes it when it has read all that came before. */
+  #touch(onClose: (code: string | undefined) => void): net.Socket {
     const socket = new net.Socket()
     let code: string | undefined
     socket.on('error', (error: NodeJS.ErrnoException) => (code = error.code))
-    socket.on('close', () => this.#hear(asked, code))
+    socket.on('close', () => onClose(code))
     connect.call(socket, { path: this.#socketPath })
-    socket.unref().resume().end()
+    return socket.resume().end()
   }
 
   #hear(asked: Amount, code: string | undefined): void {

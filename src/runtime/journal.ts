@@ -50,6 +50,13 @@ export function writeJournal(entry: JournalEntry): 'sent' | 'failed' {
   return result.status === 0 ? 'sent' : 'failed'
 }
 
+const flows = new Set<JournalFlow>()
+
+/** Settles when journald has read what was logged natively so far, or after a second; see `JournalFlow.read`. */
+export async function untilJournalRead(): Promise<void> {
+  await Promise.all([...flows].map((flow) => flow.read()))
+}
+
 /**
  * The log of an app. Under systemd each entry carries the release and generation, natively as fields; without the native
  * package as lines on standard output whose `<N>` prefix systemd reads as the priority (sd-daemon(3)), the fields as text.
@@ -78,7 +85,10 @@ export function createLog(instance: Instance | undefined, env: NodeJS.ProcessEnv
   const flow = native && new JournalFlow((entry) => {
     if (!sendNatively(native, entry.priority, entry.message, { ...entry.fields, ...identity })) writeLines(entry)
   })
-  if (flow) process.on('exit', () => flow.end().forEach(writeLines))
+  if (flow) {
+    flows.add(flow)
+    process.on('exit', () => flow.end().forEach(writeLines))
+  }
 
   const write = (priority: number, message: unknown, given?: object): void => {
     try {

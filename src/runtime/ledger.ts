@@ -89,6 +89,13 @@ export class Ledger {
   }
 }
 
+/** The sum of what became of the work of two processes. */
+export function addCounts(counts: LedgerCounts, more: Partial<LedgerCounts>): LedgerCounts {
+  const sum = { ...counts }
+  for (const [name, count] of Object.entries(more)) sum[name as keyof LedgerCounts] += count
+  return sum
+}
+
 /** One sentence for the end of a drain. */
 export function formatLedger(counts: LedgerCounts, durationMs: number): string {
   const ended = Math.max(0, counts.connections - counts.connectionsCut)

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { InheritedListener } from './inherited.js'
 import type { ListenRequest } from './listen-arguments.js'
 
@@ -41,7 +42,8 @@ export function matchName(
 
 function findExact(listeners: readonly InheritedListener[], request: ListenRequest): InheritedListener | undefined {
   if (request.fd !== undefined) return listeners.find((listener) => listener.fd === request.fd)
-  if (request.path !== undefined) return listeners.find((listener) => listener.address === request.path)
+  // node:cluster makes a path relative to the working directory where that is shorter.
+  if (request.path !== undefined) return listeners.find((listener) => listener.address === resolve(request.path ?? ''))
   if (request.port === undefined) return undefined
   const samePort = listeners.filter((listener) => splitAddress(listener.address).port === request.port)
   if (samePort.length < 2) return samePort[0]

@@ -1,8 +1,10 @@
 import { errorMonitor } from 'node:events'
 import net from 'node:net'
 import { HoldfastError } from '../errors.js'
-import { bindInherited, type OriginalListen } from './bind.js'
-import { Drain, type ConnectionHook, type DrainHook } from './drain.js'
+import { isAccepting, isParked } from './accept-handle.js'
+import { bindAgain, bindInherited, type OriginalListen } from './bind.js'
+import { Drain } from './drain.js'
+import type { ConnectionHook, DrainHook } from './drain-hooks.js'
 import { ExclusiveWork, type ExclusiveFunction } from './exclusive.js'
 import { forgetInheritance, readInheritance, type InheritedListener } from './inherited.js'
 import {
@@ -16,7 +18,10 @@ import { connectionKinds, type ConnectionKind } from './long-lived.js'
 import { whenMainEvaluated } from './main-module.js'
 import { matchListener, matchName, type Match } from './match.js'
 import { notifyReady, notifyStatus, type NotifyOutcome } from './notify.js'
+import { Primary } from './primary.js'
+import { Systemd } from './systemd.js'
 import { startWatchdog } from './watchdog.js'
+import { Workers } from './workers.js'
 
 /** Where a server shall listen: by name, by port or by path; outside systemd the name alone is not enough. */
 export interface ListenTarget {
@@ -46,10 +51,13 @@ export class Runtime {
   constructor(options: { inert?: boolean } = {}) {
     const { env, pid } = process
     this.role = options.inert ? 'helper' : readRole(env, pid)
-    this.instance = this.role === 'main' || this.role === 'lost' ? readInstance(env) : undefined
+    this.instance = this.role === 'outside' || this.role === 'helper' ? undefined : readInstance(env)
     this.log = createLog(this.instance, env)
-    this.drain = new Drain({ log: this.log, limits: readDrainLimits(env), stopFile: env.HOLDFAST_STOP_FILE })
-    const { log, drain: { signal: draining } } = this
+    const { log } = this
+    const limits = readDrainLimits(env)
+    const supervisor = this.role === 'worker' ? new Primary() : new Systemd({ log, limits, stopFile: env.HOLDFAST_STOP_FILE })
+    this.drain = new Drain({ log, limits, supervisor, workers: this.role === 'main' ? new Workers(log) : undefined })
+    const draining = this.drain.signal
     this.#jobs = new Jobs({ log, draining })
     this.drain.waitForJobs(this.#jobs)
     // A thread or a child of an instance is none, but what it runs must not run twice either.
@@ -65,7 +73,7 @@ export class Runtime {
   listeners(): { name: string; address: string | undefined; fd: number; listening: boolean }[] {
     return this.#inherited.map((listener) => {
       const { name, address, fd } = listener
-      return { name, address, fd, listening: this.#servers.get(listener)?.listening ?? false }
+      return { name, address, fd, listening: this.#accepts(listener) }
     })
   }
 
@@ -115,9 +123,8 @@ export class Runtime {
     this.#activate()
     const { name, ...address } = target
     const request: ListenRequest = address.port === undefined && address.path === undefined ? { kind: 'any' } : readListenArguments([address])
-    const isTaken = (listener: InheritedListener): boolean => this.#servers.has(listener)
-    const named: Match = name === undefined ? { kind: 'none' } : matchName(this.#inherited, isTaken, name)
-    const match = name === undefined ? matchListener(this.#inherited, isTaken, request) : named
+    const named: Match = name === undefined ? { kind: 'none' } : matchName(this.#inherited, this.#isTaken, name)
+    const match = name === undefined ? matchListener(this.#inherited, this.#isTaken, request) : named
     if (match.kind !== 'exact' && match.kind !== 'only' && request.kind === 'any') return Promise.reject(this.#explain(name, match))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -129,15 +136,16 @@ export class Runtime {
     })
   }
 
-  /** Level 1: everything happens by itself. Does nothing in a process that is not systemd's main process. */
+  /** Level 1: everything happens by itself. Does nothing in a process that is neither systemd's main process nor its worker. */
   preload(): void {
     this.#activate()
-    if (this.role !== 'main' || this.#isPreloaded) return
+    if ((this.role !== 'main' && this.role !== 'worker') || this.#isPreloaded) return
     this.#isPreloaded = true
     const listen = (server: net.Server, args: unknown[]): net.Server => this.#intercept(server, args)
     net.Server.prototype.listen = function (this: net.Server, ...args: unknown[]) {
       return listen(this, args)
     } as typeof net.Server.prototype.listen
+    if (this.role !== 'main') return
     void whenMainEvaluated().then(() => {
       if (this.#inherited.length === 0) this.ready()
       else if (this.#ready === undefined) notifyStatus(`waiting until the app listens on ${this.#unused().map(formatListener).join(', ')}`)
@@ -146,12 +154,12 @@ export class Runtime {
 
   #intercept(server: net.Server, args: unknown[]): net.Server {
     const request = readListenArguments(args)
-    const match = matchListener(this.#inherited, (listener) => this.#servers.has(listener), request)
+    const match = matchListener(this.#inherited, this.#isTaken, request)
     return this.#bind(server, request, match, args)
   }
 
   #bind(server: net.Server, request: ListenRequest, match: Match, args: unknown[]): net.Server {
-    if (this.role === 'main' && request.kind !== 'ephemeral' && request.kind !== 'other') this.drain.attach(server)
+    if ((this.role === 'main' || this.role === 'worker') && request.kind !== 'ephemeral' && request.kind !== 'other') this.drain.attach(server)
     if (this.drain.signal.aborted && match.kind !== 'none') {
       this.log.notice(`${formatRequest(request)} comes when this instance drains: it does not accept any more`)
       return server
@@ -164,6 +172,7 @@ export class Runtime {
     if (match.kind === 'only' && request.kind === 'address') {
       this.log.notice(`${formatRequest(request)} takes ${formatListener(listener)}, the only listener of this instance`)
     }
+    const former = this.#servers.get(listener)
     this.#servers.set(listener, server)
     const release = (): boolean => this.#servers.delete(listener)
     server.once(errorMonitor as unknown as string, release)
@@ -173,7 +182,7 @@ export class Runtime {
     }
     server.once('listening', onListening)
     try {
-      return bindInherited(server, listener, request, this.#listen)
+      return former ? bindAgain(server, listener, request, former) : bindInherited(server, listener, request, this.#listen)
     } catch (error) {
       // It listens somewhere already, for one: the listener is still free.
       release()
@@ -182,8 +191,18 @@ export class Runtime {
     }
   }
 
+  readonly #isTaken = (listener: InheritedListener): boolean => {
+    const server = this.#servers.get(listener)
+    return server !== undefined && !isParked(server)
+  }
+
   #unused(): InheritedListener[] {
-    return this.#inherited.filter((listener) => !this.#servers.get(listener)?.listening)
+    return this.#inherited.filter((listener) => !this.#accepts(listener))
+  }
+
+  #accepts(listener: InheritedListener): boolean {
+    const server = this.#servers.get(listener)
+    return server !== undefined && isAccepting(server)
   }
 
   /** Once, when something of the runtime is used. */
@@ -196,9 +215,8 @@ export class Runtime {
       this.log.error(text)
       notifyStatus(text)
     }
-    if (this.role !== 'main') return
-    startWatchdog()
-    this.drain.listenForSigterm()
+    if (this.role === 'main') startWatchdog()
+    if (this.role === 'main' || this.role === 'worker') this.drain.listenForOrders()
   }
 
   #warnUnlisted(request: ListenRequest, match: Match): void {

@@ -1,6 +1,7 @@
 import type http from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import net from 'node:net'
+import { closeTaken, isServedByPrimary, noteTaking } from './accept-handle.js'
 import { deferRequests } from './closing-responses.js'
 import { Http2Sessions } from './http2-sessions.js'
 import { currentResponse, isIdle, isUpgraded, parsersAtRest, type HttpSocket } from './http-state.js'
@@ -23,18 +24,28 @@ export class TrackedServer {
   readonly #secure = new Set<HttpSocket>()
   readonly #http2: Http2Sessions
   readonly #idleSince = new Map<HttpSocket, { at: number; bytesRead: number }>()
+  #accepted = 0
   #whenEmpty: (() => void) | undefined
 
   constructor(server: net.Server) {
     this.#server = server
     this.#http2 = new Http2Sessions(server)
-    server.on('connection', (socket: HttpSocket) => this.#track(this.#sockets, socket))
+    server.on('connection', (socket: HttpSocket) => {
+      this.#accepted++
+      this.#track(this.#sockets, socket)
+    })
     server.on('secureConnection', (socket: HttpSocket) => this.#track(this.#secure, socket))
     noteUpgrades(server)
+    noteTaking(server)
   }
 
   get connections(): number {
     return this.#sockets.size
+  }
+
+  /** Connections so far. */
+  get accepted(): number {
+    return this.#accepted
   }
 
   /** Has every request counted that is in flight or still arrives; HTTP/1 responses are, when their head is written. */
@@ -49,17 +60,19 @@ export class TrackedServer {
 
   /** Stops accepting and lets everything else end by itself. Settles when the last connection has ended. */
   async drain(): Promise<void> {
-    const closed = this.#server.listening
-      ? new Promise<void>((resolve) => this.#server.once('close', resolve))
-      : undefined
-    // Only the listener: http.Server.close() would also end connections whose clients were promised more time.
-    if (closed) net.Server.prototype.close.call(this.#server)
-    // The server says `close` before the last connection does.
-    const ended = closed ? closed.then(() => this.#emptied()) : this.#emptied()
+    const ended = this.#stopAccepting()
     this.#softenClose(ended)
     deferRequests(this.#server)
     this.#http2.drain()
     await ended
+  }
+
+  /** Settles when there is no connection. */
+  emptied(): Promise<void> {
+    if (this.#sockets.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#whenEmpty = resolve
+    })
   }
 
   /** Everything that is in flight or does not end by itself; what is missing of the connections waits for a request. */
@@ -132,11 +145,22 @@ export class TrackedServer {
     })
   }
 
-  #emptied(): Promise<void> {
-    if (this.#sockets.size === 0) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#whenEmpty = resolve
-    })
+  /** Settles when the last connection has ended. */
+  async #stopAccepting(): Promise<void> {
+    const server = this.#server
+    // Only the listener: http.Server.close() would also end connections whose clients were promised more time.
+    const close = (): void => void net.Server.prototype.close.call(server)
+    closeTaken(server)
+    if (isServedByPrimary(server)) {
+      // What the primary has accepted still comes here. A listener does not keep a worker that it has let go.
+      process.once('disconnect', close)
+    } else if (server.listening) {
+      const closed = new Promise<void>((resolve) => server.once('close', resolve))
+      close()
+      // The server says `close` before the last connection does.
+      await closed
+    }
+    await this.emptied()
   }
 
   /** The app's own close() joins the drain: it would end idle connections, or fail because the server is closed already. */

@@ -36,11 +36,38 @@ const shownJobs = 3
 
 /** `draining: 3 requests, 1 job (nightly-report, 4 min), 12 WebSockets`, for `systemctl status`. */
 export function formatWaiting(waiting: Waiting): string {
-  const parts = (Object.keys(nouns) as (keyof Waiting)[]).flatMap((kind) => {
+  return `draining: ${formatOpen(waiting) || 'nothing in flight'}`
+}
+
+/** The same as a list alone; empty when there is nothing. */
+export function formatOpen(waiting: Waiting): string {
+  return (Object.keys(nouns) as (keyof Waiting)[]).flatMap((kind) => {
     if (kind === 'jobs') return formatJobs(waiting.jobs)
     return waiting[kind] > 0 ? number(waiting[kind], nouns[kind]) : []
-  })
-  return `draining: ${parts.length > 0 ? parts.join(', ') : 'nothing in flight'}`
+  }).join(', ')
+}
+
+/** Open connections of all kinds; streams of one HTTP/2 connection count as one each. */
+export function countConnections({ requests, webSockets, eventStreams, tunnels, connections }: Waiting): number {
+  return requests + webSockets + eventStreams + tunnels + connections
+}
+
+/** What two processes wait for. */
+export function addWaiting(one: Waiting, other: Waiting): Waiting {
+  return {
+    requests: one.requests + other.requests,
+    jobs: [...one.jobs, ...other.jobs].sort((a, b) => b.ageMs - a.ageMs),
+    webSockets: one.webSockets + other.webSockets,
+    eventStreams: one.eventStreams + other.eventStreams,
+    tunnels: one.tunnels + other.tunnels,
+    connections: one.connections + other.connections,
+    hooks: one.hooks + other.hooks,
+  }
+}
+
+/** As it is so many milliseconds later, if nothing else has happened. */
+export function agedBy(waiting: Waiting, ms: number): Waiting {
+  return { ...waiting, jobs: waiting.jobs.map(({ name, ageMs }) => ({ name, ageMs: ageMs + ms })) }
 }
 
 /** The numbers in a text of `formatWaiting`; undefined for any other text. */

@@ -16,7 +16,7 @@ if (isMainThread && process.env.HELPER === undefined && cluster.isPrimary) {
 } else {
   const patched = net.Server.prototype.listen.toString().includes('...args') && !/normalizeArgs/.test(net.Server.prototype.listen.toString())
   const listen = listeners()[0]?.name ?? null
-  const text = `helper:${JSON.stringify({ patched, listen, ready: ready() })}`
+  const text = `helper:${JSON.stringify({ worksForPrimary: cluster.isWorker, patched, listen, ready: ready() })}`
   if (isMainThread) console.log(text)
   else parentPort.postMessage(text)
   if (cluster.isWorker) cluster.worker.disconnect()

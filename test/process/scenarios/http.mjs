@@ -1,10 +1,14 @@
-// An unmodified app: one http server on PORT; /slow answers after `ms`, /stream sends a line every 50 ms.
+// An unmodified app: one http server on PORT; /slow answers after `ms`, /stream sends a line every 50 ms, /block stops everything.
 import http from 'node:http'
 
 const server = http.createServer((request, response) => {
   const url = new URL(request.url, 'http://localhost')
   const ms = Number(url.searchParams.get('ms') ?? 0)
   if (url.pathname === '/now') return void response.end(`now from ${process.pid}`)
+  if (url.pathname === '/block') {
+    for (const end = Date.now() + ms; Date.now() < end; );
+    return void response.end('blocked')
+  }
   if (url.pathname === '/stream') {
     let left = ms / 50
     const timer = setInterval(() => {

@@ -7,19 +7,23 @@ import { watchdogIntervalMs } from '../../../src/runtime/watchdog.js'
 
 const ours = { HOLDFAST_APP: 'shop', HOLDFAST_INSTANCE: '42.1', HOLDFAST_GENERATION: '42', HOLDFAST_RELEASE: 'r' }
 
+const own = { mainThread: true, clusterWorker: false, parentPid: 1 }
+
 test.each([
-  ['nothing', {}, true, 'outside'],
-  ['HOLDFAST_ alone', ours, true, 'main'],
-  ['our sockets', { ...ours, LISTEN_FDS: '1', LISTEN_PID: '5' }, true, 'main'],
-  ['any unit with Type=notify', { NOTIFY_SOCKET: '/run/x' }, true, 'main'],
-  ['any unit with a socket', { LISTEN_FDS: '1', LISTEN_PID: '5' }, true, 'main'],
-  ['sockets of another process, ours', { ...ours, LISTEN_FDS: '1', LISTEN_PID: '6' }, true, 'lost'],
-  ['sockets of another process, not ours', { LISTEN_FDS: '1', LISTEN_PID: '6' }, true, 'helper'],
-  ['a worker thread', ours, false, 'helper'],
-  ['a cluster worker', { ...ours, NODE_UNIQUE_ID: '1' }, true, 'helper'],
-  ['a child of the instance', { ...ours, HOLDFAST_PID: '6' }, true, 'helper'],
-  ['the instance itself, asked again', { ...ours, HOLDFAST_PID: '5' }, true, 'main'],
-])('role: %s', (_, env, mainThread, role) => expect(readRole(env, 5, mainThread)).toBe(role))
+  ['nothing', {}, own, 'outside'],
+  ['HOLDFAST_ alone', ours, own, 'main'],
+  ['our sockets', { ...ours, LISTEN_FDS: '1', LISTEN_PID: '5' }, own, 'main'],
+  ['any unit with Type=notify', { NOTIFY_SOCKET: '/run/x' }, own, 'main'],
+  ['any unit with a socket', { LISTEN_FDS: '1', LISTEN_PID: '5' }, own, 'main'],
+  ['sockets of another process, ours', { ...ours, LISTEN_FDS: '1', LISTEN_PID: '6' }, own, 'lost'],
+  ['sockets of another process, not ours', { LISTEN_FDS: '1', LISTEN_PID: '6' }, own, 'helper'],
+  ['a worker thread', ours, { ...own, mainThread: false }, 'helper'],
+  ['a cluster worker of the instance', { ...ours, HOLDFAST_PID: '6' }, { ...own, clusterWorker: true, parentPid: 6 }, 'worker'],
+  ['a cluster worker of a child of the instance', { ...ours, HOLDFAST_PID: '6' }, { ...own, clusterWorker: true, parentPid: 7 }, 'helper'],
+  ['a cluster worker of a primary without the runtime', ours, { ...own, clusterWorker: true, parentPid: 6 }, 'helper'],
+  ['a child of the instance', { ...ours, HOLDFAST_PID: '6' }, own, 'helper'],
+  ['the instance itself, asked again', { ...ours, HOLDFAST_PID: '5' }, own, 'main'],
+])('role: %s', (_, env, standing, role) => expect(readRole(env, 5, standing)).toBe(role))
 
 test('identity', () => {
   expect(readInstance(ours)).toEqual({ app: 'shop', name: '42.1', generation: 42, release: 'r' })

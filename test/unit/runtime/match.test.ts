@@ -1,3 +1,4 @@
+import { relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { InheritedListener } from '../../../src/runtime/inherited.js'
 import { formatRequest, readListenArguments } from '../../../src/runtime/listen-arguments.js'
@@ -54,6 +55,7 @@ describe('which listener is meant', () => {
     ['two have the port and neither the host', [web, v6], [8080], 'none'],
     ['a bare port is all addresses', [any, web], [9090], 'exact any'],
     ['the path', [web, admin], ['/run/admin.sock'], 'exact admin'],
+    ['the path, seen from the working directory', [web, admin], [relative(process.cwd(), '/run/admin.sock')], 'exact admin'],
     ['the fd', [web, admin], [{ fd: 4 }], 'exact admin'],
     ['an fd of something else', [web], [{ fd: 9 }], 'none'],
     ['the only one', [web], [3000], 'only web'],

@@ -1,0 +1,41 @@
+import type { EventEmitter } from 'node:events'
+import type { DrainOrder, DrainProgress } from './supervisor.js'
+
+/**
+ * What a worker of node:cluster tells the primary about its runtime:
+ * - `hello`: there is one
+ * - `report`: how far its drain is, about once a second
+ * - `idle`: nothing is left in it; a connection may be on its way
+ * - `ended`: its drain is over
+ */
+export type WorkerMessage = { act: 'hello' } | { act: 'idle' } | ({ act: 'report' | 'ended' } & DrainProgress)
+
+/**
+ * What the primary tells a worker:
+ * - `drain`: to begin, or to go on under another order
+ * - `settled`: all workers are idle, and by now it has got everything that was on its way
+ */
+export type PrimaryMessage = { act: 'drain'; order: DrainOrder } | { act: 'settled' }
+
+/**
+ * node keeps messages whose `cmd` begins with NODE_ from the app: they come as `internalMessage`, and never as `message`. It
+ * keeps the order of all messages, connections that are handed over included.
+ */
+const command = 'NODE_HOLDFAST'
+
+/** One end of the channel between a primary and a worker. */
+interface Channel {
+  send?(message: object, callback: (error: Error | null) => void): boolean
+}
+
+/** Sends a message; where nobody listens any more it is lost. */
+export function tell(channel: Channel, message: WorkerMessage | PrimaryMessage): void {
+  channel.send?.({ cmd: command, ...message }, () => {})
+}
+
+/** Calls back for each message of the other side. */
+export function hear<T extends WorkerMessage | PrimaryMessage>(channel: unknown, callback: (message: T) => void): void {
+  ;(channel as EventEmitter).on('internalMessage', (message: T & { cmd?: string }) => {
+    if (message.cmd === command) callback(message)
+  })
+}
