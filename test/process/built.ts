@@ -23,7 +23,7 @@ export async function ensureBuilt(): Promise<void> {
   try {
     if (newest(join(root, 'src')) < modified(stamp) && modified(join(root, 'dist/runtime/index.js')) > 0) return
     const started = new Date()
-    const { status, stdout } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', root], { encoding: 'utf8' })
+    const { status, stdout } = spawnSync('npm', ['run', '--silent', 'build'], { cwd: root, encoding: 'utf8' })
     if (status !== 0) throw new Error(`the build failed:\n${stdout}`)
     writeFileSync(stamp, started.toISOString())
   } finally {

@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
@@ -195,7 +196,8 @@ describe('what stays untouched', () => {
   test('outside systemd nothing is patched, and the app listens on its own port', () => {
     const script = `
       import net from 'node:net'
-      import http from 'node:http'
+      import { readFileSync } from 'node:fs'
+import http from 'node:http'
       const before = [net.Server.prototype.listen, net.Server.prototype.close, process.exit, http.ServerResponse.prototype.writeHead, process.listenerCount('SIGTERM')]
       const keys = Object.keys(process.env).join()
       await import('holdfast/register')
@@ -254,6 +256,9 @@ describe('what stays untouched', () => {
     const urls = stderr.split('\n').filter((line) => line.startsWith('file:'))
     expect(urls.some((url) => url.endsWith('/dist/runtime/index.js'))).toBe(true)
     expect(urls.some((url) => url.endsWith('/dist/runtime/register.js'))).toBe(true)
-    expect(urls.filter((url) => !/\/dist\/(runtime\/[a-z0-9-]+|errors)\.js$/.test(url))).toEqual([])
+    expect(urls.filter((url) => !/\/dist\/runtime\/(index|register|bundle)\.js$/.test(url))).toEqual([])
+    const sources = [...readFileSync(join(root, 'dist/runtime/bundle.js'), 'utf8').matchAll(/^\/\/ (\S+\.js)$/gm)].map(([, source]) => source)
+    expect(sources).toContain('dist/runtime/drain.js')
+    expect(sources.filter((source) => !/^dist\/(runtime\/[a-z0-9-]+|errors)\.js$/.test(source ?? ''))).toEqual([])
   })
 })
