@@ -1,7 +1,9 @@
 /** Connections that never end by themselves, and what a drain does about them. */
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { WebSocket } from 'ws'
 import { ensureBuilt } from './built.js'
 import { RawClient } from './raw-client.js'
 import { Supervisor, type Instance } from './supervisor.js'
@@ -74,6 +76,21 @@ describe('by default', () => {
     expect(stopping(instance)).toMatch(/draining: 1 request, 1 WebSocket, 1 event stream, 1 tunnel$/)
     expect(await instance.untilExit()).toBe(0)
     expect(instance.output).toMatch(/1 request answered, 1 WebSocket moved, 1 event stream moved; cut: 2 connections, 1 request, 1 tunnel/)
+  })
+
+  test('over TLS as well: the package ws closes in order', async () => {
+    await using supervisor = new Supervisor()
+    const [instance, address] = await start(supervisor, 'wss.mjs')
+    const client = new WebSocket(`wss://${address}`, { rejectUnauthorized: false })
+    await once(client, 'open')
+    client.send('here')
+    expect(String((await once(client, 'message'))[0])).toBe('echo here')
+    instance.kill('SIGTERM')
+    const [code] = await once(client, 'close')
+    expect(code).toBe(1001)
+    expect(stopping(instance)).toMatch(/draining: 1 WebSocket$/)
+    expect(await instance.untilExit()).toBe(0)
+    expect(instance.output).toContain('1 WebSocket moved; nothing was cut')
   })
 
   test('they are spread over the window of a deploy, and no faster than the rate', async () => {
