@@ -18,22 +18,30 @@ export function closeAfterResponses(isForced: () => boolean, onResponse: (respon
     const status = Number(args[0])
     const upgrades = status === 101
     if (this.headersSent || upgrades || !(isForced() || mayClose(this))) return writeHead.apply(this, args)
+    // A list of headers is left a list: with a header set beside it, node would merge them, and take duplicates and pairs amiss.
+    const hasList = args.some(Array.isArray)
     try {
-      this.setHeader('Connection', 'close')
+      if (hasList) this.removeHeader('Connection')
+      else this.setHeader('Connection', 'close')
     } catch {
       return writeHead.apply(this, args)
     }
-    return writeHead.apply(this, args.map((arg) => withoutConnection(arg)) as HeadArguments)
+    return writeHead.apply(this, args.map((arg) => (Array.isArray(arg) ? closingList(arg) : withoutConnection(arg))) as HeadArguments)
   } as WriteHead
+}
+
+const isConnection = (name: unknown): boolean => /^(connection|keep-alive)$/i.test(String(name))
+
+/** A list of headers as node takes it, of pairs or of names and values in turn, that says `Connection: close`. */
+function closingList(headers: unknown[]): unknown[] {
+  if (headers.length > 0 && headers.every((entry) => Array.isArray(entry))) {
+    return [...headers.filter((entry: unknown[]) => !isConnection(entry[0])), ['Connection', 'close']]
+  }
+  return [...headers.filter((_, index) => !isConnection(headers[index - (index % 2)])), 'Connection', 'close']
 }
 
 /** The headers given to writeHead() without those that would bring keep-alive back; anything else as it is. */
 function withoutConnection(headers: unknown): unknown {
-  const isConnection = (name: unknown): boolean => /^(connection|keep-alive)$/i.test(String(name))
-  if (Array.isArray(headers)) {
-    if (headers.every((entry) => Array.isArray(entry))) return headers.filter((entry: unknown[]) => !isConnection(entry[0]))
-    return headers.filter((_, index) => !isConnection(headers[index - (index % 2)]))
-  }
   if (typeof headers !== 'object' || headers === null) return headers
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !isConnection(name)))
 }

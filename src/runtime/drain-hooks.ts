@@ -23,9 +23,8 @@ export class DrainHooks {
   readonly #log: Log
   readonly #hooks: DrainHook[] = []
   readonly #connectionHooks = new Map<ConnectionKind, ConnectionHook[]>()
-  readonly #started: Promise<void>[] = []
+  readonly #running = new Set<Promise<void>>()
   #context: (() => DrainContext) | undefined
-  #pending = 0
 
   constructor(log: Log) {
     this.#log = log
@@ -33,7 +32,7 @@ export class DrainHooks {
 
   /** How many run that have not settled. */
   get pending(): number {
-    return this.#pending
+    return this.#running.size
   }
 
   /** In a drain it runs at once. */
@@ -56,28 +55,32 @@ export class DrainHooks {
     for (const hook of this.#hooks) this.#start(hook, context)
   }
 
-  /** Settles when all of the whole drain have, also those that are added meanwhile. */
+  /** Settles when all have, also those that are added meanwhile. */
   async ended(): Promise<void> {
-    for (const hook of this.#started) await hook
+    while (this.#running.size > 0) await Promise.all(this.#running)
   }
 
-  /** Runs those of a connection's kind. */
+  /** Runs those of a connection's kind. One that fails has done nothing: then what is done without a hook is done. */
   runFor(connection: DrainingConnection, context: () => DrainContext): void {
-    for (const hook of this.#connectionHooks.get(connection.kind) ?? []) void this.#run(() => hook(connection, context()))
+    const { kind } = connection
+    for (const hook of this.#connectionHooks.get(kind) ?? []) this.#run(`a drain hook for a ${kind}`, () => hook(connection, context()), () => connection.close())
   }
 
   #start(hook: DrainHook, context: () => DrainContext): void {
-    this.#started.push(this.#run(() => hook(context())))
+    this.#run('a drain hook', () => hook(context()))
   }
 
-  async #run(hook: () => void | Promise<void>): Promise<void> {
-    this.#pending++
+  #run(what: string, hook: () => void | Promise<void>, otherwise?: () => void): void {
+    const running = this.#settle(what, hook, otherwise).finally(() => this.#running.delete(running))
+    this.#running.add(running)
+  }
+
+  async #settle(what: string, hook: () => void | Promise<void>, otherwise?: () => void): Promise<void> {
     try {
       await hook()
     } catch (error) {
-      this.#log.error(error, { phase: 'drain-hook' })
-    } finally {
-      this.#pending--
+      this.#log.error(`${what} has failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, { phase: 'drain-hook', error })
+      otherwise?.()
     }
   }
 }

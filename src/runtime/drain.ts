@@ -8,6 +8,7 @@ import { Ledger, type JobLedger } from './ledger.js'
 import type { DrainLimits } from './limits.js'
 import type { ConnectionKind, DrainingConnection } from './long-lived.js'
 import type { DrainOrder, DrainProgress, Supervisor } from './supervisor.js'
+import { exceedsRate } from './spread.js'
 import { TrackedServers } from './tracked-servers.js'
 import type { Waiting, WaitingJob } from './waiting.js'
 import type { Workers } from './workers.js'
@@ -40,6 +41,7 @@ const longLived: readonly ConnectionKind[] = ['websocket', 'event-stream']
 export class Drain {
   readonly #supervisor: Supervisor
   readonly #limits: DrainLimits
+  readonly #log: Log
   readonly #workers: Workers | undefined
   readonly #servers = new TrackedServers()
   readonly #hooks: DrainHooks
@@ -55,6 +57,7 @@ export class Drain {
   constructor(options: { log: Log; limits: DrainLimits; supervisor: Supervisor; workers?: Workers | undefined }) {
     this.#supervisor = options.supervisor
     this.#limits = options.limits
+    this.#log = options.log
     this.#workers = options.workers
     this.#hooks = new DrainHooks(options.log)
   }
@@ -112,6 +115,8 @@ export class Drain {
     await new Promise((resolve) => setImmediate(resolve))
     if (this.#deadline.over.aborted) await this.#cut()
     this.#deadline.unref()
+    // The app may take its time, and the machine goes down meanwhile.
+    setInterval(() => this.#order && this.#noticeOrder(this.#order), tickMs).unref()
     const durationMs = Math.round(this.#elapsedMs())
     await this.#supervisor.end({ ...this.#progress(), ...this.#context(), durationMs, over: this.#deadline.over })
   }
@@ -153,7 +158,7 @@ export class Drain {
     this.#supervisor.report(progress)
   }
 
-  /** A drain may last for hours, and the machine goes down meanwhile; or the app is stopped for good. */
+  /** A drain may last for hours, and the machine goes down meanwhile. */
   #noticeOrder(known: DrainOrder): void {
     const order = this.#supervisor.order()
     if (order.reason === known.reason || known.reason === 'shutdown') return
@@ -182,17 +187,22 @@ export class Drain {
   /** Only after a deploy is there somebody to come back to: otherwise there is no reason to spread that over time. */
   #askToMove(connections: readonly DrainingConnection[]): void {
     const { reason, timeoutMs, reconnectRate } = this.#orderNow()
-    this.#farewells.begin(connections, {
-      windowMs: reason === 'deploy' ? this.#limits.reconnectWindowMs : 0,
-      perSecond: reconnectRate,
-      availableMs: timeoutMs * farewellPart,
-    })
+    const limits = { windowMs: reason === 'deploy' ? this.#limits.reconnectWindowMs : 0, perSecond: reconnectRate, availableMs: timeoutMs * farewellPart }
+    this.#farewells.begin(connections, limits)
+    const count = this.#farewells.waiting
+    if (exceedsRate(count, limits)) {
+      this.#log.warn(`${count} clients are asked to come back within ${Math.ceil(limits.availableMs / 1000)} s, faster than drain.reconnect_rate (${reconnectRate} per second): there is no more time`, { phase: 'drain' })
+    }
   }
 
   #sayFarewell(connection: DrainingConnection): void {
     this.#ledger.ask(connection)
-    if (this.#hooks.has(connection.kind)) this.#hooks.runFor(connection, () => this.#context())
-    else connection.close()
+    if (this.#hooks.has(connection.kind)) return this.#hooks.runFor(connection, () => this.#context())
+    try {
+      connection.close()
+    } catch (error) {
+      this.#log.error(error, { phase: 'drain' })
+    }
   }
 
   /** There is just time enough to save what would be cut. */

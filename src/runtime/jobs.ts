@@ -26,6 +26,7 @@ export type JobFunction<T> = (context: JobContext) => T | PromiseLike<T>
 const shownNameLength = 100
 /** setTimeout() takes no longer time, see its documentation. */
 const longestTimerMs = 0x7fffffff
+const defaultSaveMs = 5000
 /** A timer that is later than this says that the event loop was blocked, in which time no job could say anything. */
 const lateMs = 1000
 
@@ -38,12 +39,15 @@ export class Jobs {
   readonly #watched = new Set<Job>()
   readonly #log: Log
   readonly #draining: AbortSignal
+  readonly #saveMs: number
   #onEmpty: (() => void)[] = []
   #abortReason: Error | undefined
   #timer: NodeJS.Timeout | undefined
   #dueAt = Infinity
 
-  constructor({ log, draining }: { log: Log; draining: AbortSignal }) {
+  /** @param options.saveMs what a silent job gets in a drain, once its signal is aborted, to save what it has */
+  constructor({ log, draining, saveMs = defaultSaveMs }: { log: Log; draining: AbortSignal; saveMs?: number }) {
+    this.#saveMs = saveMs
     this.#log = log
     this.#draining = draining
     // Who was silent for too long before the drain is not waited for either.
@@ -136,25 +140,34 @@ export class Jobs {
     let next = Infinity
     for (const job of this.#watched) {
       if (wasBlocked) job.heartbeatAt = now
-      if (job.silentAt <= now) this.#findSilent(job)
+      if (job.leftAt <= now) this.#letGo(job)
+      else if (job.leftAt < Infinity) next = Math.min(next, job.leftAt)
+      else if (job.silentAt <= now) next = Math.min(next, this.#findSilent(job))
       // Before the drain there is nothing more to say about it.
       else if (this.#draining.aborted || !job.wasSilent) next = Math.min(next, job.silentAt)
     }
     if (next < Infinity) this.#lookAt(next)
   }
 
-  #findSilent(job: Job): void {
+  /** @returns when it is to be looked at again */
+  #findSilent(job: Job): number {
     const what = `job ${job.name} has sent no heartbeat for ${formatSeconds(performance.now() - job.heartbeatAt)}`
     const fields = { job: job.name, heartbeatTimeoutMs: job.heartbeatTimeoutMs }
     if (this.#draining.aborted) {
       this.#log.warn(`${what}: the drain does not wait for it any longer`, { phase: 'drain', ...fields })
-      this.ledger.letGo++
-      this.#remove(job)
+      job.leftAt = performance.now() + this.#saveMs
       job.abort(new Error(`${what}, and is let go`))
+      if (this.#saveMs === 0) this.#letGo(job)
     } else if (!job.wasSilent) {
       job.wasSilent = true
       this.#log.warn(`${what}: a drain would not wait for it`, fields)
     }
+    return this.#watched.has(job) ? job.leftAt : Infinity
+  }
+
+  #letGo(job: Job): void {
+    this.ledger.letGo++
+    this.#remove(job)
   }
 }
 
@@ -164,6 +177,8 @@ class Job {
   readonly startedAt = performance.now()
   heartbeatAt = this.startedAt
   wasSilent = false
+  /** When a drain leaves it to itself. */
+  leftAt = Infinity
   readonly context: JobContext
   #controller: AbortController | undefined
   #reason: Error | undefined

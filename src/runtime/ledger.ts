@@ -106,7 +106,6 @@ export function formatLedger(counts: LedgerCounts, durationMs: number): string {
     ...some(counts.eventStreamsMoved, 'event stream', ' moved'),
     ...some(counts.jobsFinished, 'job', ' finished'),
     ...some(counts.jobsFailed, 'job', ' failed'),
-    ...some(counts.jobsLetGo, 'silent job', ' let go'),
     ...some(counts.requestsAborted, 'request', ' ended early, by the client or by the app itself'),
   ]
   const cut = formatCut(counts)
@@ -118,7 +117,7 @@ export function ledgerFields(counts: LedgerCounts): Partial<LedgerCounts> {
   return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0))
 }
 
-/** What the hard end cut, such as `2 connections, 1 request`; empty when nothing was. */
+/** What was cut, such as `2 connections, 1 request`; empty when nothing was. */
 export function formatCut(counts: LedgerCounts): string {
   return [
     ...some(counts.connectionsCut, 'connection'),
@@ -127,6 +126,7 @@ export function formatCut(counts: LedgerCounts): string {
     ...some(counts.eventStreamsCut, 'event stream'),
     ...some(counts.tunnelsCut, 'tunnel'),
     ...some(counts.jobsCut, 'job'),
+    ...some(counts.jobsLetGo, 'silent job'),
     ...some(counts.hooksCut, 'drain hook'),
   ].join(', ')
 }

@@ -65,6 +65,11 @@ export function notifyStopping(text: string): NotifyOutcome {
   return sendNotify('STOPPING=1', ...takeStatus(text))
 }
 
+/** A status that nothing follows, so that it is not held back for a second. */
+export function notifyLastStatus(text: string): NotifyOutcome {
+  return sendNotify(...takeStatus(text))
+}
+
 /** EXTEND_TIMEOUT_USEC=: systemd waits so many milliseconds from now, where it would wait for less. */
 export function notifyExtendTimeout(ms: number): NotifyOutcome {
   return sendNotifyInBackground(`EXTEND_TIMEOUT_USEC=${Math.round(ms * 1000)}`)

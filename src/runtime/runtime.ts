@@ -90,11 +90,11 @@ export class Runtime {
     return this.#ready
   }
 
-  /** The app's own status, which stays until the drain. */
+  /** The app's own status, which stays until the drain; from then on it is what the drain waits for. */
   status(text: string): NotifyOutcome {
     if (this.role !== 'main') return 'not-supervised'
     this.#status = text
-    return notifyStatus(text)
+    return this.drain.signal.aborted ? 'sent' : notifyStatus(text)
   }
 
   onDrain(...args: [hook: DrainHook] | [kind: ConnectionKind, hook: ConnectionHook]): void {

@@ -10,12 +10,17 @@ export interface SpreadLimits {
 
 /**
  * The moments, in milliseconds from now and ascending, at which connections are closed. Each has a slot of equal length and a
- * random place in it, so that there is no peak as there would be with independent random moments.
+ * random place in it, but never closer to the next than the rate allows: independent random moments would have peaks.
  */
 export function spreadMoments(count: number, { windowMs, perSecond, availableMs }: SpreadLimits, random = Math.random): number[] {
-  const wholeMs = Math.min(Math.max(windowMs, (count / perSecond) * 1000), availableMs)
-  const slotMs = count === 0 ? 0 : wholeMs / count
-  return Array.from({ length: count }, (_, index) => (index + random()) * slotMs)
+  const gapMs = 1000 / perSecond
+  const slotMs = Math.min(Math.max(windowMs / count, gapMs), availableMs / count)
+  return Array.from({ length: count }, (_, index) => index * slotMs + random() * Math.max(0, slotMs - gapMs))
+}
+
+/** Whether there is too little time for the rate. */
+export function exceedsRate(count: number, { perSecond, availableMs }: SpreadLimits): boolean {
+  return (count / perSecond) * 1000 > availableMs
 }
 
 /** The items in random order: Fisher and Yates. */

@@ -3,7 +3,7 @@ import { ExitGate } from './exit-gate.js'
 import { untilJournalRead, type Log } from './journal.js'
 import { formatCut, formatLedger, ledgerFields } from './ledger.js'
 import type { DrainLimits } from './limits.js'
-import { notifyExtendTimeout, notifyStatus, notifyStopping } from './notify.js'
+import { notifyExtendTimeout, notifyLastStatus, notifyStatus, notifyStopping } from './notify.js'
 import { Sigterm } from './sigterm.js'
 import { readStopReason } from './stop-reason.js'
 import type { DrainOrder, DrainOutcome, DrainProgress, Supervisor } from './supervisor.js'
@@ -77,11 +77,12 @@ export class Systemd implements Supervisor {
     this.#gate.leave()
   }
 
-  #record({ counts, durationMs, reason }: DrainOutcome): void {
+  #record({ counts, durationMs, reason, over }: DrainOutcome): void {
     const fields = { ...ledgerFields(counts), durationMs, reason }
-    const text = formatLedger(counts, durationMs)
+    const text = `${over.aborted ? 'the time of this drain was over. It ' : ''}${formatLedger(counts, durationMs)}`
     if (formatCut(counts) === '') this.#log.info(text, { phase: 'drained', ...fields })
-    else this.#log.warn(`the time of this drain was over. It ${text}`, { phase: 'drain-cut', ...fields })
+    else this.#log.warn(text, { phase: 'drain-cut', ...fields })
+    notifyLastStatus(text)
   }
 
   /**

@@ -22,6 +22,8 @@ export class TrackedServer {
   readonly #sockets = new Set<HttpSocket>()
   /** Of a TLS server: the encrypted side, where HTTP happens. */
   readonly #secure = new Set<HttpSocket>()
+  /** And of those, the other side: connections to it that are not in here are still shaking hands. */
+  readonly #shaken = new WeakSet<object>()
   readonly #http2: Http2Sessions
   readonly #idleSince = new Map<HttpSocket, { at: number; bytesRead: number }>()
   #accepted = 0
@@ -34,7 +36,11 @@ export class TrackedServer {
       this.#accepted++
       this.#track(this.#sockets, socket)
     })
-    server.on('secureConnection', (socket: HttpSocket) => this.#track(this.#secure, socket))
+    server.on('secureConnection', (socket: HttpSocket) => {
+      this.#track(this.#secure, socket)
+      const { _parent: encrypted } = socket as { _parent?: object }
+      if (encrypted) this.#shaken.add(encrypted)
+    })
     noteUpgrades(server)
     noteTaking(server)
   }
@@ -90,7 +96,7 @@ export class TrackedServer {
   countIdle(census: readonly DrainingConnection[]): number {
     const busy = new Set(census.map(({ socket }) => socket))
     const idle = this.#httpSockets().filter((socket) => !busy.has(socket)).length
-    return idle - this.#http2.size + this.#http2.countIdle()
+    return idle + this.#shaking().length - this.#http2.size + this.#http2.countIdle()
   }
 
   /** How many connections will end by themselves: those of HTTP, but no tunnels, and none of other protocols. */
@@ -103,12 +109,14 @@ export class TrackedServer {
   endExpired(now: number): void {
     const { keepAliveTimeout } = this.#server as Partial<http.Server>
     this.#http2.endIdle(now, (keepAliveTimeout || http2IdleMs) + idleMarginMs)
-    const promisedMs = keepAliveTimeout || unpromisedIdleMs
+    // Without the property it is HTTP/1 on a server of HTTP/2, which promises nothing.
+    const promisedMs = keepAliveTimeout === undefined ? http2IdleMs : keepAliveTimeout || unpromisedIdleMs
     const atRest = parsersAtRest(this.#server)
-    for (const socket of [...this.#httpSockets(), ...this.#silentBeforeTls()]) {
+    const shaking = this.#shaking()
+    for (const socket of [...this.#httpSockets(), ...shaking]) {
       const seen = this.#idleSince.get(socket)
       // To node, one that never sent a byte is in the middle of a request.
-      const waits = (this.#speaksHttp && socket.bytesRead === 0) || isIdle(socket, atRest)
+      const waits = (this.#speaksHttp && socket.bytesRead === 0) || shaking.includes(socket) || isIdle(socket, atRest)
       if (!waits) this.#idleSince.delete(socket)
       else if (seen?.bytesRead !== socket.bytesRead) this.#idleSince.set(socket, { at: now, bytesRead: socket.bytesRead })
       else if (now - seen.at >= promisedMs + idleMarginMs) socket.destroy()
@@ -123,7 +131,7 @@ export class TrackedServer {
 
   /** Not by its class: node:https would have to be loaded for that. */
   get #speaksHttp(): boolean {
-    return 'keepAliveTimeout' in this.#server
+    return 'headersTimeout' in this.#server
   }
 
   /** Where HTTP happens: of a TLS server the encrypted side. */
@@ -131,9 +139,9 @@ export class TrackedServer {
     return 'setSecureContext' in this.#server ? [...this.#secure] : [...this.#sockets]
   }
 
-  /** Connections to a TLS server that never sent a byte, not even to shake hands. */
-  #silentBeforeTls(): HttpSocket[] {
-    return 'setSecureContext' in this.#server ? [...this.#sockets].filter((socket) => socket.bytesRead === 0) : []
+  /** Connections to a TLS server that have not shaken hands. */
+  #shaking(): HttpSocket[] {
+    return 'setSecureContext' in this.#server ? [...this.#sockets].filter((socket) => !this.#shaken.has(socket)) : []
   }
 
   #track(set: Set<HttpSocket>, socket: HttpSocket): void {

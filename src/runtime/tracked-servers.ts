@@ -7,6 +7,9 @@ import type { Waiting } from './waiting.js'
 /** The servers of a process, which drain together. */
 export class TrackedServers {
   readonly #servers = new Map<net.Server, TrackedServer>()
+  /** Those that are closed, too: they may listen again. */
+  readonly #known = new WeakMap<net.Server, TrackedServer>()
+  #isDraining = false
 
   get size(): number {
     return this.#servers.size
@@ -23,11 +26,19 @@ export class TrackedServers {
 
   /** Again is no harm. */
   attach(server: net.Server): void {
-    if (!this.#servers.has(server)) this.#servers.set(server, new TrackedServer(server))
+    if (this.#servers.has(server)) return
+    const tracked = this.#known.get(server) ?? new TrackedServer(server)
+    this.#known.set(server, tracked)
+    this.#servers.set(server, tracked)
+    // One that is closed, and whose connections have ended, is none any more.
+    server.once('close', () => {
+      if (!this.#isDraining) this.#servers.delete(server)
+    })
   }
 
   /** From here on the older clients alone are served. Settles when the last of them has gone. */
   async drain(ledger: Ledger): Promise<void> {
+    this.#isDraining = true
     for (const server of this.#all()) {
       ledger.counts.connections += server.connections
       server.watch(ledger)

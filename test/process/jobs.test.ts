@@ -62,7 +62,7 @@ test('a silent job is let go, one that sends heartbeats is not', async () => {
   await instance.until('the other is not waited for', () => /draining: 1 job \(alive, [1-9] s\)/.test(statusOf(instance) ?? ''))
   instance.kill('SIGUSR2')
   expect(await instance.untilExit()).toBe(0)
-  expect(instance.output).toContain('1 job finished, 1 silent job let go; nothing was cut')
+  expect(instance.output).toContain('1 job finished; cut: 1 silent job')
 })
 
 test('a job that fails gives its error to the caller, and the drain goes on', async () => {

@@ -116,8 +116,8 @@ if (instance.name === '1.1') void job('import', ({ heartbeat, signal }) => {
     expectSuccess(await systemctl('restart', app.name))
     await untilTold(app, '1.1', 'is let go')
     await waitFor('it has ended', async () => (await units(`${app.name}@1.1.service`, 'active', 'deactivating')).length === 0)
-    expect(await entries(app, 'PHASE=drained', 'HOLDFAST_INSTANCE=1.1')).toMatchObject([
-      { MESSAGE: expect.stringMatching(/^drained in [1-5]\.\d s: .*1 silent job let go; nothing was cut$/), JOBS_LET_GO: '1' },
+    expect(await entries(app, 'PHASE=drain-cut', 'HOLDFAST_INSTANCE=1.1')).toMatchObject([
+      { MESSAGE: expect.stringMatching(/^drained in [5-9]\.\d s: .*; cut: 1 silent job$/), JOBS_LET_GO: '1' },
     ])
     const text = await journal(app.name)
     expect(text).toMatch(/job import has sent no heartbeat for 1\.\d s: the drain does not wait for it any longer/)

@@ -14,3 +14,8 @@ const onRequest = (request, response) => {
 }
 const server = process.env.TLS ? http2.createSecureServer({ ...makeKey(), allowHTTP1: true }, onRequest) : http2.createServer(onRequest)
 server.listen(3000)
+if (process.env.OWN_HANDLER) {
+  const sockets = new Set()
+  server.on('secureConnection', (socket) => sockets.add(socket))
+  process.on('SIGTERM', () => sockets.forEach((socket) => socket.destroy()))
+}

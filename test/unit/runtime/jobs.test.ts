@@ -3,12 +3,12 @@ import type { Log } from '../../../src/runtime/journal.js'
 import { Jobs, type JobContext } from '../../../src/runtime/jobs.js'
 
 /** Jobs with the means to begin a drain, and what they logged. */
-function makeJobs(): { jobs: Jobs; drain: () => void; logged: string[] } {
+function makeJobs(saveMs = 0): { jobs: Jobs; drain: () => void; logged: string[] } {
   const logged: string[] = []
   const write = (message: unknown): void => void logged.push(String(message))
   const log: Log = { debug: write, info: write, notice: write, warn: write, error: write, critical: write }
   const draining = new AbortController()
-  return { jobs: new Jobs({ log, draining: draining.signal }), drain: () => draining.abort(), logged }
+  return { jobs: new Jobs({ log, saveMs, draining: draining.signal }), drain: () => draining.abort(), logged }
 }
 
 /** A promise to be settled from outside. */
@@ -201,6 +201,21 @@ describe('heartbeats', () => {
     expect(logged).toEqual(['job mute has sent no heartbeat for 1.0 s: the drain does not wait for it any longer'])
     expect(jobs.ledger).toEqual({ finished: 0, failed: 0, letGo: 1, cut: 0 })
     expect(jobs.cut()).toBe(2)
+  })
+
+  test('the silent one has some time to save what it has, and counts as finished when it ends in it', async () => {
+    const { jobs, drain } = makeJobs(3000)
+    const saved = jobs.run('saves', ({ signal }) => new Promise<void>((resolve) => signal.addEventListener('abort', () => setTimeout(resolve, 2000))), { heartbeatTimeoutMs: 1000 })
+    void jobs.run('mute', () => new Promise(() => {}), { heartbeatTimeoutMs: 1000 })
+    drain()
+    await vi.advanceTimersByTimeAsync(1500)
+    expect(jobs.waiting().map(({ name }) => name)).toEqual(['saves', 'mute'])
+    await vi.advanceTimersByTimeAsync(2000)
+    await saved
+    expect(jobs.ledger).toEqual({ finished: 1, failed: 0, letGo: 0, cut: 0 })
+    await vi.advanceTimersByTimeAsync(1000)
+    await jobs.ended()
+    expect(jobs.ledger).toEqual({ finished: 1, failed: 0, letGo: 1, cut: 0 })
   })
 
   test('who was silent before the drain is let go at its beginning, and its end counts no more', async () => {
