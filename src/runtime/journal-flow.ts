@@ -123,7 +123,9 @@ export class JournalFlow {
   #admitDropped(): void {
     if (this.#dropped === 0) return
     const message = `${this.#dropped} log entries are missing here: journald did not read for too long`
-    this.#waiting.push({ priority: 4, message, fields: { DROPPED_ENTRIES: String(this.#dropped) } })
+    const notice: Entry = { priority: 4, message, fields: { DROPPED_ENTRIES: String(this.#dropped) } }
+    this.#waiting.push(notice)
+    this.#waitingSize += sizeOf(notice)
     this.#dropped = 0
   }
 
