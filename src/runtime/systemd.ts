@@ -77,11 +77,11 @@ export class Systemd implements Supervisor {
     this.#gate.leave()
   }
 
-  #record({ counts, durationMs, reason }: DrainOutcome): void {
+  #record({ counts, durationMs, reason, over }: DrainOutcome): void {
     const fields = { ...ledgerFields(counts), durationMs, reason }
     const text = formatLedger(counts, durationMs)
     if (formatCut(counts) === '') this.#log.info(text, { phase: 'drained', ...fields })
-    else this.#log.warn(`the time of this drain was over. It ${text}`, { phase: 'drain-cut', ...fields })
+    else this.#log.warn(over.aborted ? `the time of this drain was over. It ${text}` : text, { phase: 'drain-cut', ...fields })
   }
 
   /**
