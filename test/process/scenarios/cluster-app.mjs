@@ -1,6 +1,7 @@
 // An app in cluster mode: a primary, and WORKERS (2) that run the scenario SERVER. ON_SIGTERM says what the primary's own handler does
 // with its workers (`kill`, `disconnect`), REFORK=1 replaces each that ends, BARE=1 forks them without the preload, BUSY=1 keeps
-// the primary's event loop busy, HOLD=1 gives it a drain hook that lasts until SIGHUP, SIGUSR2 forks one more.
+// the primary's event loop busy, HOLD=1 gives it a drain hook that lasts until SIGHUP, SIGUSR2 forks
+// one more; BLOCKED=1 never lets that one start.
 import cluster from 'node:cluster'
 
 if (cluster.isPrimary) {
@@ -29,6 +30,7 @@ if (cluster.isPrimary) {
   }
   for (let index = 0; index < Number(WORKERS ?? 2); index++) cluster.fork()
 } else {
+  if (process.env.BLOCKED && cluster.worker.id > Number(process.env.WORKERS ?? 2)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
   process.on('message', (message) => process.send(message))
   await import(`./${process.env.SERVER ?? 'http.mjs'}`)
 }
