@@ -1,11 +1,11 @@
 // An app in cluster mode: a primary, and WORKERS (2) that run the scenario SERVER. ON_SIGTERM says what the primary's own handler does
 // with its workers (`kill`, `disconnect`), REFORK=1 replaces each that ends, BARE=1 forks them without the preload, BUSY=1 keeps
 // the primary's event loop busy, HOLD=1 gives it a drain hook that lasts until SIGHUP, SIGUSR2 forks
-// one more; BLOCKED=1 never lets that one start.
+// one more; BLOCKED=1 stops that one as soon as its runtime has said hello.
 import cluster from 'node:cluster'
 
 if (cluster.isPrimary) {
-  const { ON_SIGTERM, REFORK, BARE, BUSY, HOLD, WORKERS } = process.env
+  const { ON_SIGTERM, REFORK, BARE, BUSY, HOLD, BLOCKED, WORKERS } = process.env
   const say = (what) => console.log(`app: ${what}`)
   if (BARE) cluster.setupPrimary({ execArgv: [] })
   cluster.on('online', (worker) => say(`forked ${worker.process.pid}`))
@@ -20,7 +20,10 @@ if (cluster.isPrimary) {
     const { onDrain } = await import('holdfast')
     onDrain(() => new Promise((resolve) => process.once('SIGHUP', resolve)))
   }
-  process.on('SIGUSR2', () => cluster.fork())
+  process.on('SIGUSR2', () => {
+    const worker = cluster.fork()
+    if (BLOCKED) worker.process.prependListener('internalMessage', ({ act }) => act === 'hello' && worker.process.kill('SIGSTOP'))
+  })
   if (ON_SIGTERM) {
     process.on('SIGTERM', () => {
       say('heard')
@@ -30,7 +33,6 @@ if (cluster.isPrimary) {
   }
   for (let index = 0; index < Number(WORKERS ?? 2); index++) cluster.fork()
 } else {
-  if (process.env.BLOCKED && cluster.worker.id > Number(process.env.WORKERS ?? 2)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
   process.on('message', (message) => process.send(message))
   await import(`./${process.env.SERVER ?? 'http.mjs'}`)
 }
