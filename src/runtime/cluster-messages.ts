@@ -33,6 +33,29 @@ export function tell(channel: Channel, message: WorkerMessage | PrimaryMessage):
   channel.send?.({ cmd: command, ...message }, () => {})
 }
 
+/** What a worker asks of node:cluster in the primary. */
+interface Query {
+  cmd?: string
+  act?: string | undefined
+  /** -1 for a path. */
+  port?: number
+  addressType?: number | string
+}
+
+/**
+ * Lets no `listen()` of a worker reach node:cluster from when `isWithheld` says so: it neither settles nor fails. Sockets of UDP
+ * and port 0 are the worker's own affair. To be called before the worker says anything.
+ */
+export function withholdListens(channel: unknown, isWithheld: () => boolean, callback: () => void): void {
+  ;(channel as EventEmitter).prependListener('internalMessage', (message: Query) => {
+    if (message.cmd !== 'NODE_CLUSTER' || message.act !== 'queryServer' || !isWithheld()) return
+    if (message.port === 0 || String(message.addressType).startsWith('udp')) return
+    // To node, a message like any other that is none of its own.
+    message.act = undefined
+    callback()
+  })
+}
+
 /** Calls back for each message of the other side. */
 export function hear<T extends WorkerMessage | PrimaryMessage>(channel: unknown, callback: (message: T) => void): void {
   ;(channel as EventEmitter).on('internalMessage', (message: T & { cmd?: string }) => {

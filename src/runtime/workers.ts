@@ -1,5 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
-import { hear, tell, type WorkerMessage } from './cluster-messages.js'
+import { hear, tell, withholdListens, type WorkerMessage } from './cluster-messages.js'
 import type { Log } from './journal.js'
 import { addCounts, type LedgerCounts } from './ledger.js'
 import type { DrainOrder, DrainProgress } from './supervisor.js'
@@ -17,6 +17,8 @@ interface Member {
   reportedAt: number
   isIdle: boolean
   hasEnded: boolean
+  /** It came when the drain had begun: it never has a connection. */
+  isLate: boolean
 }
 
 /** The workers of node:cluster, as the drain of their primary sees them. */
@@ -37,8 +39,13 @@ export class Workers {
   /** To be called before the app forks the first one. */
   watch(): void {
     cluster.on('fork', (worker) => {
+      // An app that replaces workers that die would otherwise do so in a circle: node takes a closed listener for a port in use.
+      withholdListens(worker.process, () => this.#orderNow !== undefined, () => {
+        this.#log.notice(`worker ${worker.id} (process ${worker.process.pid}) wants to listen when this instance drains: it gets no connections`)
+      })
       hear<WorkerMessage>(worker.process, (message) => this.#receive(worker, message))
-      worker.once('disconnect', () => this.#lose(worker)).once('exit', () => this.#lose(worker))
+      // By then all that it had said has been read; it may have exited before.
+      worker.once('disconnect', () => this.#lose(worker))
     })
   }
 
@@ -48,7 +55,7 @@ export class Workers {
     for (const worker of Object.values(cluster.workers ?? {})) {
       if (worker) this.#order(worker)
     }
-    await this.#until(() => this.#others.size === 0 && [...this.#members.values()].every(({ hasEnded }) => hasEnded))
+    await this.#until(() => this.#others.size === 0 && [...this.#members.values()].every((member) => !holdsDrain(member)))
   }
 
   /** Tells them that the order has changed. */
@@ -67,7 +74,7 @@ export class Workers {
 
   /** Whether one of them has connections, or may have. */
   get areServing(): boolean {
-    return this.#draining().some(({ progress }) => !progress || countConnections(progress.waiting) > 0)
+    return this.#serving().some(({ progress }) => !progress || countConnections(progress.waiting) > 0)
   }
 
   /** What the primary itself waits for, and they. */
@@ -95,6 +102,11 @@ export class Workers {
     return [...this.#members.values()].filter(({ hasEnded }) => !hasEnded)
   }
 
+  /** Those of them that may have connections. */
+  #serving(): Member[] {
+    return this.#draining().filter(({ isLate }) => !isLate)
+  }
+
   #order(worker: Worker): void {
     if (!this.#orderNow) return
     if (this.#members.has(worker)) tell(worker.process, { act: 'drain', order: this.#share(this.#orderNow()) })
@@ -104,7 +116,7 @@ export class Workers {
 
   /** Together they may close so many per second. */
   #share(order: DrainOrder): DrainOrder {
-    return { ...order, reconnectRate: order.reconnectRate / Math.max(1, this.#members.size) }
+    return { ...order, reconnectRate: order.reconnectRate / Math.max(1, this.#serving().length) }
   }
 
   /** It closes in node's own way, which resets connections that wait for their next request. */
@@ -116,7 +128,9 @@ export class Workers {
 
   #receive(worker: Worker, message: WorkerMessage): void {
     if (message.act === 'hello') {
-      this.#members.set(worker, { progress: undefined, reportedAt: 0, isIdle: false, hasEnded: false })
+      this.#members.set(worker, {
+        progress: undefined, reportedAt: 0, isIdle: false, hasEnded: false, isLate: this.#orderNow !== undefined,
+      })
       return this.#order(worker)
     }
     const member = this.#members.get(worker)
@@ -135,14 +149,19 @@ export class Workers {
     const member = this.#members.get(worker)
     this.#members.delete(worker)
     this.#others.delete(worker)
-    if (this.#orderNow && member?.progress) {
-      this.#gone.push(member.progress.counts)
-      const open = formatOpen(member.progress.waiting)
-      if (!member.hasEnded && open !== '') {
-        this.#log.warn(`worker ${worker.id} (process ${worker.process.pid}) ended in the middle of its drain; it still had ${open}`, { phase: 'drain' })
-      }
-    }
+    if (this.#orderNow && member) this.#bury(worker, member)
     this.#check()
+  }
+
+  #bury(worker: Worker, { progress, hasEnded, isLate }: Member): void {
+    const who = `worker ${worker.id} (process ${worker.process.pid})`
+    if (!progress) {
+      if (!isLate) this.#log.warn(`${who} ended before it had said what it had: that is not counted`, { phase: 'drain' })
+      return
+    }
+    this.#gone.push(hasEnded ? progress.counts : addCounts(progress.counts, countsOfCut(progress.waiting)))
+    const open = formatOpen(progress.waiting)
+    if (!hasEnded && open !== '') this.#log.warn(`${who} ended in the middle of its drain; it still had ${open}`, { phase: 'drain' })
   }
 
   #check(): void {
@@ -155,9 +174,9 @@ export class Workers {
    * before this message; if it gets something, even if that has ended by then, it has to ask again, since more may follow.
    */
   #settleWhenIdle(): void {
-    const left = [...this.#members].filter(([, { hasEnded }]) => !hasEnded)
-    if (left.length === 0 || !left.every(([, { isIdle }]) => isIdle)) return
-    for (const [worker, member] of left) {
+    const areSettled = this.#serving().every(({ isIdle }) => isIdle)
+    for (const [worker, member] of this.#members) {
+      if (!member.isIdle || !(areSettled || member.isLate)) continue
       member.isIdle = false
       tell(worker.process, { act: 'settled' })
     }
@@ -179,6 +198,11 @@ export class Workers {
       check()
     })
   }
+}
+
+/** One that came late has something only where the app itself began it: a job, a drain hook. */
+function holdsDrain({ hasEnded, isLate, progress }: Member): boolean {
+  return !hasEnded && (!isLate || (progress !== undefined && formatOpen(progress.waiting) !== ''))
 }
 
 /** Of a worker that did not answer any more. */

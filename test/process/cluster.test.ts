@@ -26,6 +26,11 @@ async function startApp(supervisor: Supervisor, env: Record<string, string> = {}
 
 const forked = (instance: Instance): number[] => [...instance.output.matchAll(/app: forked (\d+)/g)].map(([, pid]) => Number(pid))
 
+/** Workers that wanted to listen when the drain had begun. */
+const late = (instance: Instance): number[] => [...instance.output.matchAll(/process (\d+)\) wants to listen/g)].map(([, pid]) => Number(pid))
+
+const ended = (instance: Instance): number[] => [...instance.output.matchAll(/app: ended (\d+)/g)].map(([, pid]) => Number(pid))
+
 async function drain(instance: Instance): Promise<void> {
   instance.kill('SIGTERM')
   await instance.until('STOPPING=1 did not come', () => instance.notified.some((text) => text.includes('STOPPING=1')))
@@ -40,9 +45,14 @@ async function keepConnection(address: string): Promise<{ client: RawClient; pid
 }
 
 /** Kept connections, one or more with each worker. */
-async function keepEach(address: string, workers = 2): Promise<{ client: RawClient; pid: number }[]> {
+async function keepEach(address: string, workers = 2, times = 1): Promise<{ client: RawClient; pid: number }[]> {
   const kept: { client: RawClient; pid: number }[] = []
-  while (new Set(kept.map(({ pid }) => pid)).size < workers) kept.push(await keepConnection(address))
+  const counts = new Map<number, number>()
+  while ([...counts.values()].filter((count) => count >= times).length < workers) {
+    const each = await keepConnection(address)
+    kept.push(each)
+    counts.set(each.pid, (counts.get(each.pid) ?? 0) + 1)
+  }
   return kept
 }
 
@@ -191,6 +201,28 @@ describe('in the workers', () => {
     expect(instance.output).toMatch(/1 WebSocket moved, 1 event stream moved; nothing was cut/)
   })
 
+  test('together they close no more connections per second than one process may', async () => {
+    await using supervisor = new Supervisor()
+    const [instance, address] = await startApp(supervisor, { SERVER: 'long-lived.mjs', HOLDFAST_RECONNECT_RATE: '8' })
+    await instance.until('not all workers run', () => forked(instance).length === 2)
+    const clients = Array.from({ length: 16 }, () => new RawClient(address))
+    for (const client of clients) {
+      client.socket.setEncoding('latin1')
+      client.send('GET /chat HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    }
+    await Promise.all(clients.map((client) => client.untilReceived('101')))
+    const startedAt = performance.now()
+    instance.kill('SIGTERM')
+    await Promise.all(clients.map(async (client) => {
+      await client.until('the close frame', () => client.received.includes(goingAway))
+      client.socket.write(maskedClose)
+    }))
+    // One worker has 8 or more, each in a slot of a quarter of a second. At the whole rate the last would come within 1 s.
+    expect(performance.now() - startedAt).toBeGreaterThan(1700)
+    expect(await instance.untilExit()).toBe(0)
+    expect(instance.output).toMatch(/16 WebSockets moved; nothing was cut/)
+  })
+
   test('drain hooks run, are waited for, and know the reason; a worker sends nothing to systemd', async () => {
     await using supervisor = new Supervisor()
     const stopFile = join(supervisor.directory, 'reason')
@@ -246,14 +278,16 @@ describe('what the app does with its workers', () => {
     const [instance, address] = await startApp(supervisor, { ON_SIGTERM: what })
     const kept = await keepEach(address)
     const slow = new RawClient(address)
-    slow.get('/slow?ms=1000')
-    await keepConnection(address)
+    slow.get('/slow?ms=1500')
+    const other = await keepConnection(address)
     await drain(instance)
-    for (const each of kept) await expectLastAnswer(each)
+    for (const each of [...kept, other]) await expectLastAnswer(each)
+    expect(instance.output).not.toContain('app: heard')
     await slow.untilEnded()
     expect(slow.received).toContain('hello from')
     expect(await instance.untilExit(10_000)).toBe(status)
-    expect(instance.output).toMatch(/nothing was cut[^]*app: heard/)
+    // In either order: the signal is passed as soon as there is nothing that the handler could cut.
+    for (const text of ['nothing was cut', 'app: heard']) expect(instance.output).toContain(text)
   })
 
   test('an app that replaces each worker that ends does not do so in a drain', async () => {
@@ -264,6 +298,51 @@ describe('what the app does with its workers', () => {
     for (const each of kept) await expectLastAnswer(each)
     expect(await instance.untilExit()).toBe(0)
     expect(forked(instance)).toHaveLength(2)
+  })
+
+  test('what a worker had that is killed in a drain was cut, and the one forked in its place idles', async () => {
+    await using supervisor = new Supervisor()
+    const [instance, address] = await startApp(supervisor, { WORKERS: '3', REFORK: '1' })
+    const kept = await keepEach(address, 3, 4)
+    const victim = kept[0]?.pid ?? 0
+    const [first, second, third, ...rest] = kept.filter(({ pid }) => pid === victim)
+    const [slow, ...others] = kept.filter(({ pid }) => pid !== victim)
+    for (const each of [first, second]) each?.client.get('/stream?ms=60000')
+    third?.client.send('GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    slow?.client.get('/slow?ms=6000')
+    await Promise.all([first?.client.untilReceived('line'), second?.client.untilReceived('line'), third?.client.untilReceived('101')])
+    await drain(instance)
+    for (const each of [...others, ...rest]) await expectLastAnswer(each)
+    await instance.until('not all reports came', () => instance.notified.at(-1) === 'STATUS=draining: 3 requests, 1 WebSocket')
+    process.kill(victim, 'SIGKILL')
+    await instance.until('the new worker did not try to listen', () => late(instance).length > 0)
+    await slow?.client.untilEnded()
+    expect(slow?.client.received).toContain('hello from')
+    expect(await instance.untilExit()).toBe(0)
+    expect(ended(instance)).toEqual([victim])
+    expect(late(instance)).toEqual(forked(instance).slice(3))
+    expect(late(instance)).toHaveLength(1)
+    expect(instance.output).toMatch(new RegExp(`process ${victim}\\) ended in the middle of its drain; it still had 2 requests, 1 WebSocket`))
+    const line = `${kept.length - 3} connections ended, ${kept.length - 3} requests answered; cut: 3 connections, 2 requests, 1 WebSocket phase=drain-cut`
+    expect(instance.output).toContain(line)
+    expect(instance.output).not.toContain('the time of this drain was over')
+  })
+
+  test('when all workers have died in a drain, those forked in their place may die, too', async () => {
+    await using supervisor = new Supervisor()
+    const [instance] = await startApp(supervisor, { REFORK: '1', HOLD: '1' })
+    await drain(instance)
+    for (const pid of forked(instance)) process.kill(pid, 'SIGKILL')
+    for (const count of [2, 3]) {
+      await instance.until('the new workers did not try to listen', () => late(instance).length >= count)
+      expect(late(instance)).toHaveLength(count)
+      process.kill(late(instance).at(-1) ?? 0, 'SIGKILL')
+    }
+    await instance.until('no worker was forked', () => late(instance).length === 4)
+    instance.kill('SIGHUP')
+    expect(await instance.untilExit()).toBe(0)
+    expect(ended(instance)).toHaveLength(4)
+    expect(instance.output).toMatch(/nothing was cut/)
   })
 
   test('a worker that is killed in a drain holds nothing up, nor does the one forked in its place', async () => {
@@ -292,8 +371,26 @@ describe('what the app does with its workers', () => {
     await drain(instance)
     instance.kill('SIGUSR2')
     expect(await instance.untilExit(10_000)).toBe(0)
-    expect(instance.output.split('app: hook done')).toHaveLength(3)
+    // Its own hook is run, and waited for as soon as it has said so.
+    expect(instance.output.split('app: hook done').length).toBeGreaterThan(2)
     expect(forked(instance)).toHaveLength(3)
+    expect(instance.output).not.toContain('EADDRINUSE')
+  })
+
+  test('a worker that is forked in a drain and never starts holds nothing up', async () => {
+    await using supervisor = new Supervisor()
+    const [instance, address] = await startApp(supervisor, { BLOCKED: '1' })
+    const kept = await keepEach(address)
+    kept[0]?.client.get('/slow?ms=1500')
+    await drain(instance)
+    instance.kill('SIGUSR2')
+    for (const each of kept.slice(1)) await expectLastAnswer(each)
+    await kept[0]?.client.untilReceived('hello from')
+    await instance.until('the drain did not end', () => instance.output.includes('drained in'))
+    // As systemd does it; it holds the output open.
+    process.kill(forked(instance)[2] ?? 0, 'SIGKILL')
+    expect(await instance.untilExit()).toBe(0)
+    expect(instance.output).toMatch(/drained in 1\.\d s: .*; nothing was cut/)
   })
 
   test('when the last worker has crashed, the next one serves those who came meanwhile', async () => {
