@@ -121,6 +121,9 @@ describe('generations', () => {
     for (let generation = 3; generation <= 8; generation++) {
       const newest = await start()
       await untilNewest(name, generation)
+      // So long that to the patient one its attempts before are no failures, and no back-off of theirs holds it up: 0.7 s at least.
+      const held = generation === 3 ? '1.1' : `${generation - 1}.1`
+      await until(`${held} has held it for long`, () => entries().filter(({ who, what }) => who === held && what === 'ticks').length > 35)
       holder.kill('SIGKILL')
       await until(`${generation}.1 ticks`, () => has(entries(), `${generation}.1`, 'ticks'))
       holder = newest
@@ -130,6 +133,32 @@ describe('generations', () => {
     holder.kill('SIGKILL')
     await until('2.1 ticks', () => has(entries(), '2.1', 'ticks'))
     expect(patient.status).toBeUndefined()
+  })
+
+  test('who knows of a newer one leaves it a quarter of a second, and who knows of none goes at once', async () => {
+    await using supervisor = new Supervisor()
+    const { name, start, entries } = makeTicker(supervisor)
+    let holder = await start()
+    await until('1.1 ticks', () => has(entries(), '1.1', 'ticks'))
+    const waitedMs = { alone: [] as number[], second: [] as number[] }
+    for (let generation = 2; generation <= 7; generation++) {
+      const waiter = await start()
+      await untilNewest(name, generation)
+      const kind = generation % 2 === 0 ? 'second' : 'alone'
+      // A newer one that never comes: nobody but the clock holds the waiter up.
+      const newer = kind === 'second' ? net.connect({ path: lockAddress(lockScope('scenario', {}), name) }).on('error', () => {}) : undefined
+      newer?.resume().write('waits 99\n')
+      if (newer) await untilNewest(name, 99)
+      const killedAt = Date.now()
+      holder.kill('SIGKILL')
+      const who = `${generation}.1`
+      await until(`${who} ticks`, () => has(entries(), who, 'ticks'))
+      waitedMs[kind].push((entries().find((entry) => entry.who === who && entry.what === 'begins')?.at ?? 0) - killedAt)
+      holder = waiter
+    }
+    // The back-off of a first failure is one of 8 ms at most.
+    expect(Math.min(...waitedMs.second)).toBeGreaterThanOrEqual(249)
+    expect(Math.min(...waitedMs.alone)).toBeLessThan(200)
   })
 
   test('one that drains while it waits leaves the queue and ends', async () => {

@@ -80,6 +80,26 @@ describe.each([['cleartext', 'http', {}], ['TLS', 'https', { TLS: '1' }]])('over
     expect(instance.output).toMatch(/drained in 1\.\d s: 2 connections ended, 2 requests answered, 1 event stream moved; nothing was cut/)
   })
 
+  test('an idle session is given up after the time of an idle connection, not at once and not at the hard end', async () => {
+    await using supervisor = new Supervisor()
+    const address = await supervisor.listen('http')
+    const instance = await start(supervisor, env as Record<string, string>)
+    const session = connect(`${scheme}://${address}`)
+    expect((await ask(session, '/')).text).toMatch(/hello/)
+    let closedAt = Infinity
+    session.once('close', () => (closedAt = performance.now()))
+    instance.kill('SIGTERM')
+    await instance.until('it does not drain', () => instance.notified.some((text) => text.includes('STOPPING=1')))
+    const drainedAt = performance.now()
+    expect(instance.notified.find((text) => text.includes('STOPPING=1'))).toMatch(/draining: 1 idle connection$/)
+    expect(await instance.untilExit()).toBe(0)
+    expect(instance.output).toMatch(/1 connection ended, 0 requests answered; nothing was cut/)
+    await vi.waitFor(() => expect(closedAt).toBeLessThan(Infinity))
+    // 5 s and one to spare; it is looked at once a second.
+    expect(closedAt - drainedAt).toBeGreaterThan(5_500)
+    expect(closedAt - drainedAt).toBeLessThan(12_000)
+  })
+
   test('six handovers under load lose no stream', async () => {
     await using supervisor = new Supervisor()
     const address = await supervisor.listen('http')

@@ -158,3 +158,21 @@ describe('hooks', () => {
     expect(instance.output).toContain('TypeError: onDrain() needs a function, got undefined')
   })
 })
+
+test('after a stop nobody is there to come back to: the window is left out', async () => {
+  await using supervisor = new Supervisor()
+  const [instance, address] = await start(supervisor, 'long-lived.mjs', { HOLDFAST_RECONNECT_WINDOW_MS: '15000' })
+  const clients = Array.from({ length: 10 }, () => openWebSocket(address))
+  await Promise.all(clients.map((client) => client.untilReceived('101')))
+  for (const client of clients) {
+    client.socket.on('data', () => {
+      if (client.received.endsWith(goingAway.toString('latin1'))) client.socket.end(maskedClose)
+    })
+  }
+  const begin = performance.now()
+  instance.kill('SIGTERM')
+  expect(await instance.untilExit()).toBe(0)
+  expect(performance.now() - begin).toBeLessThan(5_000)
+  expect(instance.output).toContain('10 WebSockets moved; nothing was cut')
+  expect(instance.output).toMatch(/reason=stop/)
+})

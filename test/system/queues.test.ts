@@ -124,6 +124,21 @@ process.on('SIGTERM', async () => {
 `,
 }
 
+/** Does not look at its signal, so that the hard end cuts its report; a report that nobody works on is found within seconds. */
+const deaf = `
+import { setTimeout as delay } from 'node:timers/promises'
+import { Worker } from 'bullmq'
+import { instance, job, onDrain } from 'holdfast'
+import { Redis } from 'ioredis'
+const redis = new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null })
+const worker = new Worker('report', ({ data }) => job('report ' + data.number, async () => {
+  await delay(data.pages * 100)
+  await redis.rpush('reports', JSON.stringify({ number: data.number, instance: instance?.name, endedAt: Date.now() }))
+}), { connection: redis, lockDuration: 6000, stalledInterval: 2000 })
+worker.on('error', console.error)
+onDrain(() => worker.close())
+`
+
 const example = (kind: string): Promise<string> => readFile(join(examples, `${kind}.js`), 'utf8')
 
 async function install(worker: string, queue: Queue, drain: string): Promise<TestApp> {
@@ -151,13 +166,19 @@ async function drainBegan(app: TestApp, instance: string): Promise<number> {
   return Number(JSON.parse(text.split('\n')[0] ?? '').__REALTIME_TIMESTAMP) / 1000
 }
 
-/** Enqueues reports of 2 s, so that each worker always finds one. */
+/** The report that two deploys pass over: the second one that is enqueued. */
+const long = { number: 1, pages: 200 }
+
+/** Enqueues reports of 2 s, so that each worker always finds one, and the long one among them. */
 function feed(queue: Queue): { stop: () => Promise<number[]> } {
   const numbers: number[] = []
   let isFed = false
   const fed = (async () => {
     while (!isFed) {
-      if ((await queue.waiting()) < 2) await queue.enqueue([{ number: numbers.push(numbers.length) - 1, pages: 20 }])
+      if ((await queue.waiting()) < 2) {
+        const number = numbers.push(numbers.length) - 1
+        await queue.enqueue([number === long.number ? long : { number, pages: 20 }])
+      }
       await delay(50)
     }
   })()
@@ -183,10 +204,17 @@ describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', 
     const queue = await open()
     const app = await install(await worker(), queue, 'timeout = "1min"')
     const feeder = feed(queue)
-    for (const generation of [1, 2, 3]) {
+    const writes = (generation: number): Promise<unknown> =>
+      waitFor(`generation ${generation} has written a report`, async () => (await queue.done()).some(({ instance }) => instance === `${generation}.1`), { timeoutMs: 30_000 })
+    await writes(1)
+    await waitFor('generation 1 has the long one', async () => (await queue.completed()) === 1 && (await queue.active()) === 1)
+    const restartedAt: { began: number; ended: number }[] = []
+    for (const generation of [2, 3]) {
+      const began = Date.now()
+      expectSuccess(await systemctl('restart', app.name))
+      restartedAt.push({ began, ended: Date.now() })
       // One is done, so that the next one is its own as well.
-      await waitFor(`generation ${generation} has written a report`, async () => (await queue.done()).some(({ instance }) => instance === `${generation}.1`), { timeoutMs: 30_000 })
-      if (generation < 3) expectSuccess(await systemctl('restart', app.name))
+      await writes(generation)
     }
     const numbers = await feeder.stop()
     await waitFor('all are done', async () => (await queue.completed()) === numbers.length, { timeoutMs: 60_000 })
@@ -196,6 +224,10 @@ describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', 
     expect(done.map(({ number }) => number).sort((a, b) => a - b)).toEqual(numbers)
     expect(await queue.active()).toBe(0)
     expect([...new Set(done.map(({ instance }) => instance))].sort()).toEqual(['1.1', '2.1', '3.1'])
+    const passed = done.find(({ number }) => number === long.number)
+    expect(passed?.instance).toBe('1.1')
+    expect(passed?.startedAt).toBeLessThan(restartedAt[0]?.began ?? 0)
+    expect(passed?.endedAt).toBeGreaterThan(restartedAt[1]?.ended ?? Infinity)
     for (const instance of ['1.1', '2.1']) {
       const began = await drainBegan(app, instance)
       const own = done.filter((report) => report.instance === instance)
@@ -221,4 +253,21 @@ describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', 
     expect(await mustRun('journalctl', ['--output=cat', `HOLDFAST_APP=${app.name}`, 'HOLDFAST_INSTANCE=1.1', 'PHASE=drained']))
       .toMatch(/^drained in [78]\.\d s: .*1 job failed; nothing was cut\n$/)
   })
+})
+
+it('bullmq: a report that the hard end cuts off because it does not hear its signal is written by the next generation, once', async () => {
+  const queue = await openBullmq()
+  const app = await install(deaf, queue, 'timeout = "4s"')
+  await queue.enqueue([{ number: 1, pages: 110 }])
+  await waitFor('generation 1 has it', async () => (await queue.active()) === 1)
+  expectSuccess(await systemctl('restart', app.name))
+  await untilAlone(app, 2)
+  expect(await queue.done()).toEqual([])
+  await waitFor('it is done', async () => (await queue.completed()) === 1, { timeoutMs: 60_000 })
+  expect((await queue.done()).map(({ number, instance }) => ({ number, instance }))).toEqual([{ number: 1, instance: '2.1' }])
+  expect(await queue.active()).toBe(0)
+  await mustRun('journalctl', ['--sync'])
+  const said = await mustRun('journalctl', ['--output=cat', `HOLDFAST_APP=${app.name}`, 'HOLDFAST_INSTANCE=1.1', 'PHASE=drain-cut'])
+  expect(said).toMatch(/^job report 1 is cut after \d+\.\d s: the drain's time is over$/m)
+  expect(said).toMatch(/^the time of this drain was over\. It drained in [34]\.\d s: .*cut: .*1 job/m)
 })

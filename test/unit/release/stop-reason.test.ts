@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -29,6 +29,29 @@ it('is one word that everybody can read, whatever the umask', () => {
   writeStopReason(paths, [one], 'shutdown')
   expect(readFileSync(stopFile(paths, one), 'utf8')).toBe('shutdown\n')
   expect(readdirSync(paths.run).sort()).toEqual(['42.1.stop', '42.2.stop'])
+})
+
+it('takes the place of an older one as a whole: who reads that meanwhile reads all of it', () => {
+  writeStopReason(paths, [one], 'deploy')
+  // What a write that was broken off left behind changes nothing.
+  writeFileSync(`${stopFile(paths, one)}.new`, 'shutdown, and more than that', { mode: 0o600 })
+  const reader = openSync(stopFile(paths, one), 'r')
+  writeStopReason(paths, [one], 'shutdown')
+  expect(readFileSync(reader, 'utf8')).toBe('deploy\n')
+  closeSync(reader)
+  expect(readFileSync(stopFile(paths, one), 'utf8')).toBe('shutdown\n')
+  expect(mode(stopFile(paths, one))).toBe('644')
+  expect(readdirSync(paths.run)).toEqual(['42.1.stop'])
+})
+
+it('is not written anew when it is the same', () => {
+  writeStopReason(paths, [one], 'deploy')
+  const { ino } = statSync(stopFile(paths, one))
+  // Keeps the number from being given to the next file.
+  const reader = openSync(stopFile(paths, one), 'r')
+  writeStopReason(paths, [one], 'deploy')
+  expect(statSync(stopFile(paths, one)).ino).toBe(ino)
+  closeSync(reader)
 })
 
 it('goes for those that are started, and for all but those that run', () => {

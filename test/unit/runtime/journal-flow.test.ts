@@ -12,7 +12,7 @@ const entry = (number: number, message = ''): Entry => ({ priority: 6, message: 
 const numbers = (entries: Entry[]): number[] => entries.map(({ message }) => Number.parseInt(message, 10))
 
 /** A journald that reads when it is told to, and a flow to it. */
-async function makeJournald({ limit = 8 } = {}): Promise<{ flow: JournalFlow; read: Entry[]; answer(): void; asked(): Promise<void>; close(): void }> {
+async function makeJournald({ limit = 8, backlog = 511 } = {}): Promise<{ flow: JournalFlow; read: Entry[]; answer(): void; asked(): Promise<void>; close(): void; path: string }> {
   const socketPath = join(directory, `${Math.random()}`)
   const held: net.Socket[] = []
   const waiters: (() => void)[] = []
@@ -20,7 +20,7 @@ async function makeJournald({ limit = 8 } = {}): Promise<{ flow: JournalFlow; re
     held.push(socket.resume())
     for (const wake of waiters.splice(0)) wake()
   })
-  await new Promise<void>((resolve) => server.listen(socketPath, resolve))
+  await new Promise<void>((resolve) => server.listen({ path: socketPath, backlog }, resolve))
   const read: Entry[] = []
   return {
     flow: new JournalFlow((each) => read.push(each), { socketPath, limit }),
@@ -28,6 +28,7 @@ async function makeJournald({ limit = 8 } = {}): Promise<{ flow: JournalFlow; re
     asked: () => (held.length > 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
     answer: () => held.splice(0).forEach((socket) => socket.end()),
     close: () => void server.close(),
+    path: socketPath,
   }
 }
 
@@ -44,6 +45,49 @@ test('entries go out at once, up to the limit; the rest waits for an answer, and
     expect(read.length - before).toBeLessThanOrEqual(8)
   }
   expect(numbers(read)).toEqual(Array.from({ length: 50 }, (_, number) => number))
+  close()
+})
+
+test('entries go out up to a size, fields and all; the rest waits for an answer', async () => {
+  const { flow, read, asked, answer, close } = await makeJournald({ limit: 1000 })
+  const field = { priority: 6, fields: { TEXT: 'x'.repeat(30_000) } }
+  for (let number = 0; number < 8; number++) flow.send({ ...field, message: String(number) })
+  // 64 KiB are full with the third.
+  expect(numbers(read)).toEqual([0, 1, 2])
+  while (read.length < 8) {
+    const before = read.length
+    await asked()
+    answer()
+    await vi.waitFor(() => expect(read.length).toBeGreaterThan(before))
+    expect(read.length - before).toBeLessThanOrEqual(3)
+  }
+  expect(numbers(read)).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+  close()
+})
+
+test('no room for the question (EAGAIN) is no answer: it is asked again after a second', async () => {
+  const { flow, read, asked, answer, close, path } = await makeJournald({ limit: 2, backlog: 1 })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  // Nothing is accepted before the event loop turns: these fill the queue.
+  const crowd = Array.from({ length: 4 }, () => net.connect(path).on('error', () => {}))
+  for (let number = 0; number < 5; number++) flow.send(entry(number))
+  // Node reports it in one of the next turns.
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+  expect(numbers(read)).toEqual([0, 1])
+  expect(vi.getTimerCount()).toBe(2) // patience, and the next question
+  await asked()
+  answer()
+  for (const socket of crowd) socket.destroy()
+  vi.advanceTimersByTime(1000)
+  vi.useRealTimers()
+  expect(numbers(read)).toEqual([0, 1])
+  while (read.length < 5) {
+    const before = read.length
+    await asked()
+    answer()
+    await vi.waitFor(() => expect(read.length).toBeGreaterThan(before))
+  }
+  expect(numbers(read)).toEqual([0, 1, 2, 3, 4])
   close()
 })
 
