@@ -1,6 +1,7 @@
 import type http from 'node:http'
 import type { Http2Session, ServerHttp2Stream } from 'node:http2'
 import type net from 'node:net'
+import type { TLSSocket } from 'node:tls'
 
 /**
  * The parts of node's own HTTP state that the drain looks at, never writes to. They have had these names since node 18 or
@@ -55,9 +56,9 @@ export function isIdle(socket: HttpSocket, atRest: Set<unknown>): boolean {
   return atRest.has(socket.parser)
 }
 
-/** Whether a connection left HTTP/1, as a WebSocket does; given that it began with it. HTTP/2 is noted on the socket. */
+/** Whether a connection left HTTP/1, as a WebSocket does; given that it is one of HTTP/1, or of TLS. */
 export function isUpgraded(socket: HttpSocket): boolean {
-  return !socket.parser && socket.bytesRead > 0 && symbolOf(socket, 'session') === undefined
+  return !socket.parser && socket.bytesRead > 0 && (socket as Partial<TLSSocket>).alpnProtocol !== 'h2'
 }
 
 /**
