@@ -1,3 +1,5 @@
+import type { DrainLimits } from '../runtime/limits.js'
+
 /** The configuration of one app, checked and with every default filled in. Times are milliseconds. */
 export interface Config {
   /** Prefix of every unit name: `appNamePattern` of names.ts, at most 28 characters as the user is `hf-<app>`. */
@@ -23,23 +25,10 @@ export interface Config {
   watchdogMs?: number
   listen: Listener[]
   start: { timeoutMs: number; settleMs: number }
+  /** No other time is longer than `timeoutMs`; by default 15 min, 90 s, 2 min, 30 s and 100 per second. */
   drain: DrainLimits
   limits: { memoryBytes?: number; tasks?: number }
   sandbox: Sandbox
-}
-
-/** How long a drain may take; no other time is longer than `timeoutMs`. */
-export interface DrainLimits {
-  /** Hard end. Default 15 min. */
-  timeoutMs: number
-  /** Hard end when the machine shuts down. Default 90 s. */
-  shutdownTimeoutMs: number
-  /** A draining instance with the preload that shows no sign of life for so long is killed. Default 2 min. */
-  hangTimeoutMs: number
-  /** WebSockets and event streams are closed spread over this. Default 30 s. */
-  reconnectWindowMs: number
-  /** The most of them per second. Default 100. */
-  reconnectRate: number
 }
 
 /** A named listening address; its name is the fd name (`FileDescriptorName=`). */
