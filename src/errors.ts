@@ -33,6 +33,18 @@ export const errorCodes = {
   'not-installed': 2,
   /** The source folder could not be taken as a release. */
   'release-failed': 1,
+  /** An archive holds what a release may not, cannot be read, or is larger than allowed. */
+  'archive-refused': 1,
+  /** A source could not be fetched, or is not what was asked for. */
+  'fetch-failed': 1,
+  /** A hook ended with a failure. */
+  'hook-failed': 1,
+  /** A deploy was killed, or came to no end that it could tell. */
+  'deploy-failed': 1,
+  /** Somebody else deploys the app. */
+  'busy': 2,
+  /** Somebody else changed the record since it was read. */
+  'state-changed': 1,
   /** The recorded state cannot be read. */
   'state-corrupt': 1,
   /** The new generation did not become live; the old one serves on. */

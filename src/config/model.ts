@@ -28,7 +28,42 @@ export interface Config {
   /** No other time is longer than `timeoutMs`; by default 15 min, 90 s, 2 min, 30 s and 100 per second. */
   drain: DrainLimits
   limits: { memoryBytes?: number; tasks?: number }
+  hooks: Hooks
+  source: SourceSettings
   sandbox: Sandbox
+}
+
+/** Commands around a deploy, run in the release's folder as the app's user in the app's sandbox. */
+export interface Hooks {
+  /** In the new release, before anything of it starts: its dependencies, its build. */
+  install?: HookCommand
+  /** Expand: before the new generation starts. */
+  migrate?: HookCommand
+  /** Contract: once the last older instance has exited. */
+  afterDrain?: HookCommand
+  /** Of each hook. Default 15 min. */
+  timeoutMs: number
+}
+
+export interface HookCommand {
+  /** As it stands in the file, for people. */
+  text: string
+  /** A string of the file is `/bin/sh -c` with it. */
+  argv: string[]
+}
+
+/** Where releases come from, and what they may be. Installed only: a release says nothing of it. */
+export interface SourceSettings {
+  /** An address with `{version}` in it, which a version in the file `wanted` is fetched from. */
+  url?: string
+  /** Of a file as sha256sum(1) writes it, with `{version}` in it. Default: the address with `.sha256` behind it. */
+  checksumUrl?: string
+  /** Relative path of the file in a release that tells its version. */
+  versionFile?: string
+  /** What a release may unpack to, in bytes. Default 4 GiB. */
+  maxBytes: number
+  /** Default 500 000. */
+  maxFiles: number
 }
 
 /** A named listening address; its name is the fd name (`FileDescriptorName=`). */

@@ -18,6 +18,8 @@ const takenListeners: Record<string, string> = {
   activate: 'service that a first connection starts',
   drain: 'service that stops the app',
   deploy: 'service that a deploy runs in',
+  hook: 'service that a hook runs in',
+  'after-drain': 'service that runs hooks.after_drain',
   shutdown: 'service that bounds its drains when the machine shuts down',
 }
 

@@ -142,6 +142,8 @@ function toConfig(checked: Checked): Config {
       reconnectRate: checked.drain.reconnect_rate,
     },
     limits: { ...present('memoryBytes', limits.memory), ...present('tasks', limits.tasks) },
+    hooks: { timeoutMs: 900_000 },
+    source: { maxBytes: 4 * 2 ** 30, maxFiles: 500_000 },
     sandbox: {
       writePaths: sandbox.write_paths,
       home: sandbox.home,

@@ -2,16 +2,26 @@ import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AppPaths } from './paths.js'
 
-/** One line of `history.jsonl`. */
+/** What brought a handover about. `start` is a boot, a start by hand, or an automatic retry. */
+export type HandoverKind = 'deploy' | 'rollback' | 'restart' | 'start' | 'apply'
+
+/** One line of `history.jsonl`: a handover that ended, or a deploy that came to none. */
 export interface HistoryEntry {
-  /** ISO 8601, UTC: when the handover ended. */
+  /** ISO 8601, UTC: when it ended. */
   at: string
+  /** Absent in lines of version 0.1. */
+  kind?: HandoverKind
+  /** Who asked for it: an account, with `@host` where it came over ssh; absent where nobody did. */
+  by?: string
+  /** Of a deploy: the step that it failed in. */
+  step?: string
   generation: number
   /** Absent where it did not come to one: a handover that was refused. */
   release?: string
   from?: string
-  outcome: 'live' | 'failed'
+  outcome: 'live' | 'failed' | 'interrupted'
   reason?: string
+  /** Of a deploy or a rollback, from its begin. */
   durationMs: number
 }
 

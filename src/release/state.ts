@@ -7,12 +7,26 @@ import type { AppPaths } from './paths.js'
 /** What is recorded of an app: `state.json`. Readable by all; holds no secret. */
 export interface State {
   version: 1
+  /** Counts the writes, so that a writer knows whether it began from what is on disk. Absent: 0. */
+  revision?: number
   /** The last generation number that was given out; numbers only grow. */
   generation: number
   /** The release that the next start brings up. Equals the live one but during a handover. */
   wanted?: string
   /** The generation that became ready and settled last. */
   live?: Live
+  /** `hooks.after_drain` of the live release, as long as it waits or runs. */
+  afterDrain?: AfterDrain
+}
+
+export interface AfterDrain {
+  release: string
+  /** It waits for every instance of an older generation. */
+  generation: number
+  /** ISO 8601, UTC: when that generation went live. */
+  since: string
+  /** ISO 8601, UTC: when it was begun; absent while it waits. */
+  begun?: string
 }
 
 export interface Live {

@@ -3,27 +3,15 @@ import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { syncFolder, writeDurably } from './durable-file.js'
 import type { AppPaths } from './paths.js'
+import type { Release } from './release.js'
 import { copyFolder, fingerprintFolder } from './snapshot.js'
-
-/** A release: an immutable directory of code with an id, and beside it `<id>.json`. */
-export interface Release {
-  id: string
-  /** ISO 8601, UTC. */
-  createdAt: string
-  source: { kind: 'directory'; path: string; snapshot: boolean }
-  /** Of the source as it was taken; an equal one means that nothing changed. */
-  fingerprint: string
-  outcome: 'untried' | 'good' | 'failed'
-  /** Why it failed, in one sentence. */
-  failure?: string
-}
 
 /** How many releases are kept besides those that are live, wanted or still running. */
 export const releasesKept = 5
 
 /** Where the code of a release lies: below `releases/`, or in place with `snapshot = false`. */
 export function releaseFolder(paths: AppPaths, release: Release): string {
-  return release.source.snapshot ? join(paths.releases, release.id) : release.source.path
+  return release.source.kind === 'directory' && !release.source.snapshot ? release.source.path : join(paths.releases, release.id)
 }
 
 /** @throws HoldfastError `release-failed` when there is no such release on disk. */
@@ -65,7 +53,7 @@ export function takeFolder(paths: AppPaths, folder: string, options: { snapshot:
   const fingerprint = fingerprintFolder(folder)
   const known = listReleases(paths)
     .reverse()
-    .find((release) => release.fingerprint === fingerprint && release.source.path === folder && release.source.snapshot === options.snapshot)
+    .find(({ fingerprint: known, source }) => known === fingerprint && source.kind === 'directory' && source.path === folder && source.snapshot === options.snapshot)
   if (known !== undefined) return { release: known, reused: true }
 
   const release: Release = {
