@@ -76,7 +76,7 @@ describe('a deploy that fails under load loses nothing', () => {
     ['at its start', broken['crashes at its start'], /handover[^]*no such module: stripe/, 'handover'],
     ['by never becoming ready', { before: "console.log('still waiting for the warehouse'); await new Promise(() => setInterval(() => {}, 1000))" }, /handover[^]*ready/, 'handover'],
   ] as const)('%s', async (_, tree, says, step) => {
-    const app = await makeInstalledApp('fails', { start: 'timeout = "3s"' })
+    const app = await makeInstalledApp('fails', { start: 'settle = "300ms"\ntimeout = "3s"' })
     expectSuccess(await app.deploy(await app.tree('1')))
     const before = await show(`${app.name}@1.1.service`, 'MainPID', 'InvocationID')
     const traffic = visitApp(app)

@@ -1,15 +1,13 @@
 /** Every way to bring a release, end to end. */
-import { once } from 'node:events'
 import { createReadStream, existsSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:https'
 import { basename, join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { makeCertificate } from '../traffic/index.js'
 import { archiveKinds, hostileArchives, pack, sha256Of, temporaryFolder } from './archives.js'
 import { ask, serverJs } from './apps.js'
 import { expectTruth, historyOf, liveRelease, makeInstalledApp, releasesOf, said, type DeployedApp } from './deploys.js'
-import { checkout, expectSuccess, freePort, mustRun, run, systemctl, units, waitFor, type Result } from './harness.js'
+import { startDownloads } from './downloads.js'
+import { checkout, expectSuccess, mustRun, run, units, waitFor, type Result } from './harness.js'
 import { makeRepository, type Repository } from './repository.js'
 
 /** `holdfast deploy … -` with a shell's output as its input. */
@@ -77,24 +75,16 @@ describe('an address', () => {
   it('over https: from a server that is trusted, one that is not, one that breaks off, and one that does not have it', async () => {
     const app = await withRelease1('https')
     const file = await pack(await app.tree('2'), 'tgz')
-    const pem = makeCertificate()
-    const certificate = join(await temporaryFolder('ca'), 'ca.pem')
-    await writeFile(certificate, pem)
     let answer: 'whole' | 'cut' | 'missing' = 'whole'
-    const server = createServer({ key: pem, cert: pem }, (_, response) => {
+    const downloads = await startDownloads((_, response) => {
       if (answer === 'missing') response.writeHead(404).end()
       else if (answer === 'whole') createReadStream(file).pipe(response)
       else response.writeHead(200, { 'content-length': 100_000 }).write('begins', () => response.destroy())
-    }).listen(await freePort(), '127.0.0.1')
-    await once(server, 'listening')
-    onTestFinished(() => void server.close())
-    const address = server.address()
-    const source = [`https://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/shop.tgz`, '--sha256', sha256Of(file)]
+    })
+    const source = [`${downloads.url}/shop.tgz`, '--sha256', sha256Of(file)]
 
     await expectRefusal(app, await app.deploy(source), /fetch[^]*(certificate|self.signed)/i)
-    // What an administrator with a CA of their own does.
-    await mustRun('systemctl', ['set-environment', `NODE_EXTRA_CA_CERTS=${certificate}`])
-    onTestFinished(async () => void (await systemctl('unset-environment', 'NODE_EXTRA_CA_CERTS')))
+    await downloads.trust()
     answer = 'missing'
     await expectRefusal(app, await app.deploy(source), /fetch[^]*404/)
     answer = 'cut'

@@ -45,12 +45,12 @@ export interface DeployedAppOptions {
   /** More of the installed configuration: keys, then tables. */
   top?: string
   tables?: string
-  /** More keys of `[start]`, whose settle is 300 ms. */
+  /** The keys of `[start]`. Default: it settles in 300 ms. */
   start?: string
 }
 
 /** Not installed yet. */
-export async function makeDeployedApp(prefix: string, { top = '', tables = '', start = '' }: DeployedAppOptions = {}): Promise<DeployedApp> {
+export async function makeDeployedApp(prefix: string, { top = '', tables = '', start = 'settle = "300ms"' }: DeployedAppOptions = {}): Promise<DeployedApp> {
   const [port, name] = [await freePort(), uniqueApp(prefix)]
   const address = `127.0.0.1:${port}`
   const text = (more = ''): string => `command = ["node", "--import", ${JSON.stringify(registerModule)}, "server.js"]
@@ -59,7 +59,6 @@ ${top}
 [listen]
 http = "${address}"
 [start]
-settle = "300ms"
 ${start}
 ${tables}
 ${more}`
