@@ -156,6 +156,17 @@ program
     await boundShutdown(openUnits(app, globals()))
   })
 program
+  .command('after-drain', { hidden: true })
+  .argument('<app>')
+  .option('--again', 'look whether it is to be started once more')
+  .action(async (app: string, options: { again?: boolean }) => {
+    const { openApp } = await import('./context.js')
+    const { lookAgain, runAfterDrain } = await import('../deploy/after-drain.js')
+    const opened = openApp(app, globals())
+    if (options.again === true) await lookAgain(opened)
+    else process.exitCode = await runAfterDrain(opened)
+  })
+program
   .command('activate', { hidden: true })
   .argument('<app>')
   .action(async (app: string) => {

@@ -93,6 +93,10 @@ export class Systemctl implements Systemd {
     if (units.length > 0) await this.insist(['start', '--no-block', '--', ...units])
   }
 
+  async queueRestart(units: readonly string[]): Promise<void> {
+    if (units.length > 0) await this.ask(['restart', '--no-block', '--', ...units])
+  }
+
   async queueStop(units: readonly string[]): Promise<void> {
     if (units.length > 0) await this.insist(['stop', '--no-block', '--', ...units])
   }

@@ -52,6 +52,8 @@ export interface Systemd {
   version(): Promise<number>
   /** Queues a start and returns at once. */
   queueStart(units: readonly string[]): Promise<void>
+  /** Queues a restart and returns at once. */
+  queueRestart(units: readonly string[]): Promise<void>
   /** Queues a stop and returns at once. */
   queueStop(units: readonly string[]): Promise<void>
   /**
