@@ -6,7 +6,7 @@ import { parseConfig } from './parse.js'
 import { quote } from './quote.js'
 import { readConfigFile } from './read-file.js'
 import { formatSize } from './size.js'
-import { showAddress } from './source.js'
+import { showAddress } from './web-address.js'
 
 /** The configuration that a generation of a release runs with. */
 export interface ReleaseConfig {

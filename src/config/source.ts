@@ -1,6 +1,7 @@
 import { isTable, optional, tableOf, wholeNumber, withDefault, type Check, type TableCheck, type ValuesOf } from './check.js'
 import { quote } from './quote.js'
 import { sizeBetween } from './size.js'
+import { isLoopback, parseAddress } from './web-address.js'
 
 const example = 'url = "https://ci.example.com/shop-{version}.tar.gz"'
 
@@ -18,7 +19,7 @@ const addressPattern: Check<string> = (value, site) => {
   if (/[\s\p{Cc}]/u.test(value)) return site.report('has spaces or control characters in it: write %20 for a space')
   const other = value.match(/\{[^}]*\}?/g)?.find((placeholder) => placeholder !== '{version}')
   if (other !== undefined) return site.report(`${quote(other)} stands for nothing: {version} alone is put in`)
-  const [one, two] = ['1', '2'].map((version) => tryParse(value.replaceAll('{version}', version)))
+  const [one, two] = ['1', '2'].map((version) => parseAddress(value.replaceAll('{version}', version)))
   if (one === undefined || two === undefined) return site.report(`is no address: write ${example}`)
   if (placeOf(one) !== placeOf(two)) return site.report(`{version} can stand behind the name of the server only: write ${example}`)
   return checkProtocol(one, site) && value
@@ -36,30 +37,6 @@ function checkProtocol(url: URL, site: { report(message: string): undefined }): 
       return isLoopback(url) ? true : site.report('http:// is neither encrypted nor authenticated, and is taken from this machine alone: write https://')
     default:
       return site.report(`${quote(url.protocol)} is none of https: and file:: write ${example}`)
-  }
-}
-
-/** Whether an address names this machine, so that what is fetched from it crosses no network. */
-export function isLoopback({ hostname }: URL): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
-}
-
-/** An address without what may be a secret in it, for people and for the record: no credentials, no query. */
-export function showAddress(address: string): string {
-  const url = tryParse(address)
-  if (url === undefined) return address.replace(/\/\/[^/@]*@/, '//').replace(/[?#].*$/s, '')
-  url.username = ''
-  url.password = ''
-  url.search = ''
-  url.hash = ''
-  return url.href.replaceAll('%7Bversion%7D', '{version}')
-}
-
-function tryParse(text: string): URL | undefined {
-  try {
-    return new URL(text)
-  } catch {
-    return undefined
   }
 }
 
