@@ -27,6 +27,8 @@ export interface AfterDrain {
   since: string
   /** ISO 8601, UTC: when it was begun; absent while it waits. */
   begun?: string
+  /** Why it failed: it is then run again by hand only. */
+  failed?: string
 }
 
 export interface Live {
