@@ -28,10 +28,10 @@ export function findProblems(observation: AppObservation): Problem[] {
 /** What of a deploy was not done, or not to its end. What runs is as it should be nevertheless, and so it is when the app is stopped. */
 export function findUnfinished({ paths, deploy, afterDrain, live, liveRelease }: AppObservation): Problem[] {
   const problems: Problem[] = []
-  if (deploy !== undefined && !deploy.isRunning && deploy.note !== undefined) {
-    const { by, what, since, step } = deploy.note
+  if (deploy !== undefined && !deploy.isRunning && deploy.record !== undefined) {
+    const { by, what, since, step } = deploy.record
     problems.push({
-      what: `the deploy of ${what} by ${by}, begun at ${since}, was interrupted${step === undefined ? '' : ` in step ${step}`}: ${deployService(paths.app)} no longer runs`,
+      what: `the deploy of ${what} by ${by}, begun at ${since}, was interrupted in step ${step}: ${deployService(paths.app)} no longer runs`,
       mend: `${holdfast(paths)}apply ${paths.app}   # or deploy again`,
     })
   }

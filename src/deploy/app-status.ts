@@ -118,7 +118,7 @@ export function statusOf(observation: AppObservation): AppStatus {
 
 function deployStatus({ deploy }: AppObservation): AppStatus['deploy'] {
   if (deploy === undefined) return null
-  const { id = null, by = null, what = null, since = null, step = null } = deploy.note ?? {}
+  const { id = null, by = null, what = null, since = null, step = null } = deploy.record ?? {}
   return { running: deploy.isRunning, id, by, what, since, step }
 }
 

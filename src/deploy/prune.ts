@@ -67,14 +67,14 @@ export function prune({ paths, plan, leftovers }: Pruning): Release[] {
 
 function busy({ app, scope }: AppPaths, deploy: ObservedDeploy): HoldfastError {
   const user = scope === 'user' ? ' --user' : ''
-  return new HoldfastError('busy', `${deployWords(deploy, (iso) => iso)} (${deployService(app)}): nothing of ${app} is removed meanwhile`, {
+  return new HoldfastError('busy', `${deployWords(deploy)} (${deployService(app)}): nothing of ${app} is removed meanwhile`, {
     hint: `holdfast${user} logs ${app} -f   # to see how far it is`,
   })
 }
 
 /** Of the deploy that `deploy.json` names. Others may be those of somebody who is still sending an archive. */
 function interruptedFiles({ state }: AppPaths, deploy: ObservedDeploy | undefined): string[] {
-  const id = deploy?.note?.id
+  const id = deploy?.record?.id
   if (id === undefined || !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id)) return []
   return namesIn(join(state, 'staging')).filter((name) => name === id).map((name) => join(state, 'staging', name))
 }
