@@ -46,7 +46,7 @@ export async function download(address: URL, options: DownloadOptions = {}): Pro
 }
 
 function follow(from: URL, location: string): URL {
-  if (!URL.canParse(location, from)) throw failed(`${showAddress(from.href)} redirects to something that is no address`, `curl -sI '${showAddress(from.href)}'`)
+  if (!URL.canParse(location, from.href)) throw failed(`${showAddress(from.href)} redirects to something that is no address`, `curl -sI '${showAddress(from.href)}'`)
   const to = new URL(location, from)
   // The same server gets the credentials again, another one does not.
   const same = to.origin === from.origin

@@ -1,5 +1,5 @@
 /** A handover that is cut off at any point, and what the next one makes of it. */
-import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
 import { ask, broken, makeShop, recorded, visit, type Shop } from './apps.js'
 import { activeState, expectSuccess, holdfast, journal, mustRun, run, show, systemctl, units, waitFor } from './harness.js'
