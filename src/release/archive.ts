@@ -1,7 +1,8 @@
-import { closeSync, createReadStream, fstatSync, lstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, lstatSync, openSync, readSync } from 'node:fs'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { refuseBroken } from './archive-refusal.js'
 import { gunzip, unzstd } from './decompress.js'
+import { readPieces } from './file-pieces.js'
 import type { UnpackLimits } from './source-spec.js'
 import { removeRelease } from './store.js'
 import { looksLikeTar, TarReader } from './tar-reader.js'
@@ -71,17 +72,12 @@ async function readEntries(fd: number, writer: TreeWriter, { onProgress, signal 
   const format = tellFormat(fd)
   if (format === 'zip') return readZip(fd, stat.size, writer, { onRead, signal })
 
-  const source = createReadStream('', { fd, start: 0, autoClose: false, highWaterMark: 256 * 1024, ...(signal === undefined ? {} : { signal }) })
-  source.on('data', (chunk) => onRead(chunk.length)).pause()
+  const pieces = readPieces(fd, 0, stat.size, { onRead, signal })
   const reader = new TarReader(writer)
-  const chunks = format === 'gzip' ? gunzip(source, stat.size) : format === 'zstd' ? unzstd(source, stat.size) : (source as AsyncIterable<Buffer>)
-  try {
-    for await (const chunk of chunks) {
-      signal?.throwIfAborted()
-      reader.push(chunk)
-    }
-  } finally {
-    source.destroy()
+  const chunks = format === 'gzip' ? gunzip(pieces, stat.size) : format === 'zstd' ? unzstd(pieces, stat.size) : pieces
+  for await (const chunk of chunks) {
+    signal?.throwIfAborted()
+    reader.push(chunk)
   }
   reader.finish()
 }

@@ -1,34 +1,33 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { Readable, Transform } from 'node:stream'
-import { pipeline } from 'node:stream'
+import { pipeline, Readable, type Transform } from 'node:stream'
 import * as zlib from 'node:zlib'
 import { HoldfastError } from '../errors.js'
 import { refuseBroken } from './archive-refusal.js'
+import { pieceBytes } from './file-pieces.js'
 
 /** Node has it from 22.15 on. */
 const { createZstdDecompress } = zlib as { createZstdDecompress?: (options: zlib.ZlibOptions) => Transform & { bytesWritten: number } }
-const chunkSize = 256 * 1024
 
 /**
  * What a gzip file of `size` bytes holds, checked against its checksums.
  * @throws HoldfastError `archive-refused` when it is damaged, cut off, or something follows it
  */
-export function gunzip(source: Readable, size: number): AsyncIterable<Buffer> {
-  return inflate(source, size, zlib.createGunzip({ chunkSize }))
+export function gunzip(source: AsyncIterable<Buffer>, size: number): AsyncIterable<Buffer> {
+  return inflate(source, size, zlib.createGunzip({ chunkSize: pieceBytes }))
 }
 
 /**
  * The same of a zstd file, by Node where it can, else by the program zstd(1).
  * @throws HoldfastError `archive-refused`; `machine-unfit` where neither is there
  */
-export function unzstd(source: Readable, size: number): AsyncIterable<Buffer> {
-  return createZstdDecompress === undefined ? runZstd(source) : inflate(source, size, createZstdDecompress({ chunkSize }))
+export function unzstd(source: AsyncIterable<Buffer>, size: number): AsyncIterable<Buffer> {
+  return createZstdDecompress === undefined ? runZstd(source) : inflate(source, size, createZstdDecompress({ chunkSize: pieceBytes }))
 }
 
-async function* inflate(source: Readable, size: number, engine: Transform & { bytesWritten: number }): AsyncIterable<Buffer> {
+async function* inflate(source: AsyncIterable<Buffer>, size: number, engine: Transform & { bytesWritten: number }): AsyncIterable<Buffer> {
   // An error of the source is the engine's too, and what stops the one stops the other.
-  pipeline(source, engine, () => {})
+  pipeline(Readable.from(source, { objectMode: false }), engine, () => {})
   try {
     for await (const chunk of engine) yield chunk as Buffer
   } catch (error) {
@@ -44,14 +43,14 @@ export function isDamage(error: unknown): error is Error {
 }
 
 /** zstd(1) itself refuses what follows the end, and windows of more than 128 MiB. */
-async function* runZstd(source: Readable): AsyncIterable<Buffer> {
+async function* runZstd(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
   const child = spawn('zstd', ['--decompress', '--stdout', '--quiet'], { stdio: ['pipe', 'pipe', 'pipe'] })
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-1000)
   })
   let broken: Error | undefined
-  pipeline(source, child.stdin, (error) => {
+  pipeline(Readable.from(source, { objectMode: false }), child.stdin, (error) => {
     // It has closed its end: its exit status tells why.
     if (error !== undefined && error !== null && error.code !== 'EPIPE') broken = error
     if (broken !== undefined) child.kill()
@@ -68,6 +67,5 @@ async function* runZstd(source: Readable): AsyncIterable<Buffer> {
     throw new HoldfastError('machine-unfit', 'the archive is compressed with zstd, and there is no program zstd', { hint: 'apt install zstd', cause: error })
   } finally {
     child.kill()
-    source.destroy()
   }
 }

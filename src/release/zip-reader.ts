@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import { readSync } from 'node:fs'
 import { Readable, pipeline } from 'node:stream'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
@@ -8,6 +7,7 @@ import type { ArchiveEntry, EntrySink } from './archive-entry.js'
 import { refuseBroken, refuseEntry, refuseSize } from './archive-refusal.js'
 import { crc32 } from './crc32.js'
 import { isDamage } from './decompress.js'
+import { pieceBytes, readAt, readPieces } from './file-pieces.js'
 
 const flag = { encrypted: 1, sizesFollow: 8, utf8: 0x800, masked: 0x2000 }
 /** Of the flags that change what an entry is: both headers must have the same. */
@@ -15,8 +15,6 @@ const flagsThatMatter = flag.encrypted | flag.sizesFollow | flag.utf8 | flag.mas
 const fileType = { mask: 0o170000, file: 0o100000, folder: 0o040000, link: 0o120000 }
 /** Who made an entry: only these two write kinds and rights as Unix has them. */
 const unixes = [3, 19]
-/** Bytes read at once; an entry smaller than this is inflated in one go. */
-const piece = 256 * 1024
 /** It is read into memory; half a million entries take some 80 MB. */
 const longestDirectory = 256 * 2 ** 20
 
@@ -164,11 +162,8 @@ async function readContents(fd: number, entry: Entry, start: number, write: (byt
   let used = entry.compressedSize
   try {
     if (entry.compressionMethod === 0) {
-      for (let at = start; at < end; at += piece) {
-        take(readAt(fd, at, Math.min(at + piece, end)))
-        await breathe(signal)
-      }
-    } else if (entry.compressedSize <= piece && entry.uncompressedSize <= 16 * piece) {
+      for await (const bytes of readPieces(fd, start, end, { signal })) take(bytes)
+    } else if (entry.compressedSize <= pieceBytes && entry.uncompressedSize <= 16 * pieceBytes) {
       const input = readAt(fd, start, end)
       const { buffer, engine } = zlib.inflateRawSync(input, { info: true, maxOutputLength: entry.uncompressedSize + 1 }) as unknown as { buffer: Buffer; engine: zlib.InflateRaw }
       take(buffer)
@@ -183,32 +178,10 @@ async function readContents(fd: number, entry: Entry, start: number, write: (byt
 }
 
 async function inflateLarge(fd: number, start: number, end: number, take: (bytes: Buffer) => void, signal: AbortSignal | undefined): Promise<number> {
-  const pieces = function* (): Iterable<Buffer> {
-    for (let at = start; at < end; at += piece) yield readAt(fd, at, Math.min(at + piece, end))
-  }
-  const engine = zlib.createInflateRaw({ chunkSize: piece })
-  pipeline(Readable.from(pieces(), { objectMode: false }), engine, () => {})
-  for await (const bytes of engine) {
-    signal?.throwIfAborted()
-    take(bytes as Buffer)
-  }
+  const engine = zlib.createInflateRaw({ chunkSize: pieceBytes })
+  pipeline(Readable.from(readPieces(fd, start, end, { signal }), { objectMode: false }), engine, () => {})
+  for await (const bytes of engine) take(bytes as Buffer)
   return engine.bytesWritten
-}
-
-/** Lets signals and timers have their turn. */
-async function breathe(signal: AbortSignal | undefined): Promise<void> {
-  await new Promise((done) => setImmediate(done))
-  signal?.throwIfAborted()
-}
-
-function readAt(fd: number, from: number, to: number): Buffer {
-  const bytes = Buffer.allocUnsafe(to - from)
-  for (let at = 0; at < bytes.length; ) {
-    const read = readSync(fd, bytes, at, bytes.length - at, from + at)
-    if (read === 0) throw refuseBroken('it ends in the middle')
-    at += read
-  }
-  return bytes
 }
 
 /** yauzl's own errors are about the archive, and bear no code; the system's do. */
