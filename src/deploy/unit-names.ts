@@ -3,12 +3,9 @@ import { join } from 'node:path'
 import { installedApps, readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { instanceUnit, templateUnit } from '../units/names.js'
+import { deployService, instanceUnit, templateUnit } from '../units/names.js'
 import type { UnitFile } from '../units/render.js'
 import { unfit } from './refusal.js'
-
-/** `holdfast deploy` runs in a transient unit of this name. */
-const deployService = (app: string): string => `${app}-deploy.service`
 
 /**
  * Refuses unit names that exist already and are not this app's own: in /etc, of a package, transient, of another app, or

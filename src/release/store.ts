@@ -6,7 +6,7 @@ import type { AppPaths } from './paths.js'
 import type { Release } from './release.js'
 import { copyFolder, fingerprintFolder } from './snapshot.js'
 
-/** How many releases are kept besides those that are live, wanted or still running. */
+/** How many releases are kept besides those that are live, wanted, still running, or where a rollback goes. */
 export const releasesKept = 5
 
 /** Where the code of a release lies: below `releases/`, or in place with `snapshot = false`. */
@@ -91,21 +91,21 @@ export function takeFolder(paths: AppPaths, folder: string, options: { snapshot:
   return { release, reused: false }
 }
 
-/** Removes old releases, and what an interrupted snapshot left. `inUse` are ids that must stay. */
-export function pruneReleases(paths: AppPaths, inUse: ReadonlySet<string>): string[] {
-  const all = listReleases(paths)
-  const lastGood = all.filter((release) => release.outcome === 'good').slice(-2)
-  const spare = all.filter((release) => !inUse.has(release.id) && !lastGood.includes(release))
-  const old = spare.slice(0, Math.max(0, spare.length - releasesKept))
-  for (const { id } of old) {
-    rmSync(join(paths.releases, `${id}.json`), { force: true })
-    removeRelease(join(paths.releases, id))
+/** Removes a release with its metadata, which goes first: code without it is no release. */
+export function dropRelease(paths: AppPaths, id: string): void {
+  rmSync(join(paths.releases, `${id}.json`), { force: true })
+  removeRelease(join(paths.releases, id))
+}
+
+/**
+ * Removes folders of code that have no metadata, which an interrupted snapshot left. Metadata without a folder stays: it
+ * may be written a moment before its code appears.
+ */
+export function removeUnfinished(paths: AppPaths): void {
+  const names = new Set(existingNames(paths.releases))
+  for (const name of names) {
+    if (!name.endsWith('.json') && !names.has(`${name}.json`)) removeRelease(join(paths.releases, name))
   }
-  const known = new Set(listReleases(paths).map((release) => release.id))
-  for (const name of existingNames(paths.releases)) {
-    if (!name.endsWith('.json') && !known.has(name)) removeRelease(join(paths.releases, name))
-  }
-  return old.map((release) => release.id)
 }
 
 /** Sealed folders are read-only: even their owner must open them first, where it is not root. */
