@@ -3,7 +3,7 @@ import { appendHistory, type HistoryEntry } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import type { Release } from '../release/release.js'
-import { writeRelease } from '../release/store.js'
+import { removeUnfinished, writeRelease } from '../release/store.js'
 import type { Handover } from './plan.js'
 import type { HandoverRequest } from './request.js'
 import { tidy } from './tidy.js'
@@ -26,6 +26,8 @@ export async function keepRecord(handover: Handover, result: Result): Promise<vo
       durationMs: Math.round(totalMs(request, result.durationMs)),
     })
     await tidy(app)
+    // Here alone: no other handover can be copying a folder now.
+    removeUnfinished(app.paths)
   } catch (thrown) {
     const error = explainSystemError(thrown)
     if (!(error instanceof HoldfastError)) throw error

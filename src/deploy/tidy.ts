@@ -2,7 +2,7 @@ import { listInstanceFolders, removeInstance } from '../release/instance.js'
 import { readHistory } from '../release/history.js'
 import { readState } from '../release/state.js'
 import { pruneStopReasons } from '../release/stop-reason.js'
-import { dropRelease, listReleases, releasesKept, removeUnfinished } from '../release/store.js'
+import { dropRelease, listReleases, releasesKept } from '../release/store.js'
 import type { InstalledApp } from './app.js'
 import { hasEnded, observeInstances } from './observe.js'
 import { planPrune } from './prune-plan.js'
@@ -23,5 +23,4 @@ export async function tidy({ paths, systemd }: Pick<InstalledApp, 'paths' | 'sys
   pruneStopReasons(paths, new Set(left.map(({ generation, process }) => `${generation}.${process}`)))
   const { remove } = planPrune({ releases: listReleases(paths), history: readHistory(paths), live: live?.release }, inUse, releasesKept)
   for (const { id } of remove) dropRelease(paths, id)
-  removeUnfinished(paths)
 }

@@ -66,12 +66,7 @@ export function takeFolder(paths: AppPaths, folder: string, options: { snapshot:
   if (options.snapshot) {
     const target = join(paths.releases, release.id)
     const unfinished = `${target}.new`
-    mkdirSync(paths.releases, { recursive: true, mode: 0o755 })
-    // The folder it comes from may be private; with an account of the app's own, so is the copy.
-    if (options.group !== undefined) {
-      chownSync(paths.releases, -1, options.group)
-      chmodSync(paths.releases, 0o750)
-    }
+    makeReleasesFolder(paths.releases, options.group)
     removeRelease(unfinished)
     try {
       copyFolder(folder, unfinished, options)
@@ -89,6 +84,14 @@ export function takeFolder(paths: AppPaths, folder: string, options: { snapshot:
   }
   writeRelease(paths, release)
   return { release, reused: false }
+}
+
+/** Makes the folder of the releases. What they come from may be private; with an account of the app's own, so are they. */
+export function makeReleasesFolder(folder: string, group: number | undefined): void {
+  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  if (group === undefined) return
+  chownSync(folder, -1, group)
+  chmodSync(folder, 0o750)
 }
 
 /** Removes a release with its metadata, which goes first: code without it is no release. */

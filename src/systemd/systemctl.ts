@@ -119,6 +119,11 @@ export class Systemctl implements Systemd {
     return { ok: status === 0, message: stderr.trim() }
   }
 
+  async runTransient(args: readonly string[]): Promise<{ ok: boolean; message: string }> {
+    const { status, stderr } = await runProgram('systemd-run', [...this.manager(), '--quiet', ...args])
+    return { ok: status === 0, message: stderr.trim() }
+  }
+
   async kill(unit: string, signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGKILL'): Promise<void> {
     await this.insist(['kill', `--signal=${signal}`, '--', unit])
   }

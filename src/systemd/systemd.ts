@@ -84,6 +84,11 @@ export interface Systemd {
    * words where it failed.
    */
   run(verb: 'start' | 'stop' | 'restart' | 'reload', units: readonly string[]): Promise<{ ok: boolean; message: string }>
+  /**
+   * Has a transient unit made and started by systemd-run(1), and waits for the end of its start; the answer is what the
+   * client said, with its words where it failed.
+   */
+  runTransient(args: readonly string[]): Promise<{ ok: boolean; message: string }>
   /** Sends a signal to every process of a unit. */
   kill(unit: string, signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGKILL'): Promise<void>
   /** Forgets that units failed. */
