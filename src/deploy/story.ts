@@ -19,6 +19,9 @@ export const events = {
   'drain-refused': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90e', priority: 3 },
   'shutdown-began': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90f', priority: 5 },
   'shutdown-killed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f910', priority: 4 },
+  'deploy-begun': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f930', priority: 5 },
+  'deploy-ended': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f931', priority: 3 },
+  'deploy-interrupted': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f932', priority: 4 },
 } as const satisfies Record<string, { id: string; priority: number }>
 
 export type Event = keyof typeof events
