@@ -63,7 +63,7 @@ export async function deployCommand(words: readonly string[], options: DeployOpt
   const places = placesFor(options)
   checkManager(places.scope)
   const given = readDeployWords(words, installedApps(places), existsSync)
-  const app = openApp(given.app ?? chooseApp(places), options)
+  const app = openApp(chooseApp(given.app, places), options)
   const remote = readRemote(options)
   const source = withName(chooseSource(app, given.source, options), remote?.name)
   const overlay = options.overlay === undefined ? undefined : withName(overlayOf(options.overlay, { ...surroundings(), ...(options.overlaySha256 === undefined ? {} : { sha256: options.overlaySha256 }) }), remote?.overlayName)

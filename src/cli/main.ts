@@ -103,6 +103,39 @@ program
   })
 
 program
+  .command('releases')
+  .description('list the releases of an app: where each came from, how it went, and where a rollback goes')
+  .argument('[app]', 'default: that of ./holdfast.toml, else the only one')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .action(async (app: string | undefined, options: { json?: boolean }) => {
+    const { releasesCommand } = await import('./releases.js')
+    await releasesCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('history')
+  .description('list what was deployed: who, what, when, and how it went')
+  .argument('[app]', 'default: that of ./holdfast.toml, else the only one')
+  .option('-n, --number <count>', 'so many of the newest', '20')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .action(async (app: string | undefined, options: { json?: boolean; number: string }) => {
+    const { historyCommand } = await import('./history.js')
+    await historyCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('prune')
+  .description('remove old releases that nothing needs')
+  .argument('[app]', 'default: that of ./holdfast.toml, else the only one')
+  .option('--keep <count>', 'so many besides those that are needed', '5')
+  .option('--dry-run', 'show what would go, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .action(async (app: string | undefined, options: { json?: boolean; keep: string; dryRun?: boolean }) => {
+    const { pruneCommand } = await import('./prune.js')
+    await pruneCommand(app, { ...globals(), ...options })
+  })
+
+program
   .command('logs')
   .description("show an app's journal: the app, its sockets and its handovers")
   .usage('[--user] <app> [-f] [journalctl options]')
@@ -186,6 +219,17 @@ program
     const { openUnits } = await import('./context.js')
     const { boundShutdown } = await import('../deploy/shutdown.js')
     await boundShutdown(openUnits(app, globals()))
+  })
+program
+  .command('after-drain', { hidden: true })
+  .argument('<app>')
+  .option('--again', 'look whether it is to be started once more')
+  .action(async (app: string, options: { again?: boolean }) => {
+    const { openApp } = await import('./context.js')
+    const { lookAgain, runAfterDrain } = await import('../deploy/after-drain.js')
+    const opened = openApp(app, globals())
+    if (options.again === true) await lookAgain(opened)
+    else process.exitCode = await runAfterDrain(opened)
   })
 program
   .command('activate', { hidden: true })

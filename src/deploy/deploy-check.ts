@@ -37,7 +37,7 @@ export function checkCode({ app, request }: DeploySite, code: StagedCode): Check
   const { config, notes } = mergeRelease(app.config, text, { file })
   // An install hook may be what makes the program.
   if (config.hooks.install === undefined || !request.switches.install) requireProgram(app, config, code.folder)
-  const version = readVersion(code.folder, app.config.source.versionFile)
+  const version = readVersion(code.folder, app.config.source)
   return { code, config, notes, unitDiff: notes.length === 0 || text === undefined ? '' : diffUnits(app, text, file), ...(version === undefined ? {} : { version }) }
 }
 

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
+import { unpackArchive } from '../release/archive.js'
 import { fetchSource } from '../release/fetch.js'
-import { layOver } from '../release/overlay.js'
+import { layOver } from '../release/lay-over.js'
 import type { Release } from '../release/release.js'
 import { copyFolder, fingerprintFolder } from '../release/snapshot.js'
 import type { Fetched, ReleaseSource, SourceSpec } from '../release/source-spec.js'
 import { listReleases } from '../release/store.js'
-import { unpackArchive } from '../release/unpack.js'
 import type { StepTelling } from './deploy-log.js'
 import { codeFolder, type DeploySite } from './deploy-site.js'
 
@@ -56,7 +56,7 @@ export async function unpackAll(site: DeploySite, { main, overlay }: FetchedSour
   if (overlay.source.kind !== 'archive') throw new HoldfastError('archive-refused', 'the overlay is no archive')
   const over = join(site.staging, 'overlay', 'code')
   const overPrint = await unpackOne(site, overlay, over, telling)
-  await layOver(over, folder)
+  layOver(over, folder)
   const { name, url, sha256 } = overlay.source
   return {
     folder,
@@ -76,9 +76,10 @@ async function unpackOne({ app, group, signal }: DeploySite, fetched: Fetched, f
     throw new HoldfastError('release-failed', `${fetched.path} was changed while it was copied`, { hint: 'Run the same again once whatever writes there has finished.' })
   }
   const { maxBytes, maxFiles } = app.config.source
+  const { size } = statSync(fetched.file)
   const { files, bytes } = await unpackArchive(fetched.file, folder, {
     limits: { bytes: maxBytes, files: maxFiles }, ...ofGroup, signal,
-    onProgress: (progress) => telling.progress(progress.bytes, 'bytes'),
+    onProgress: (progress) => telling.progress(progress.bytes, 'bytes', size),
   })
   telling.result(`${files} files, ${(bytes / 2 ** 20).toFixed(1)}M`)
   const { source } = fetched

@@ -1,12 +1,10 @@
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { appendHistory } from '../release/history.js'
 import type { Release } from '../release/release.js'
 import { readState, type State } from '../release/state.js'
-import { newReleaseId, writeRelease } from '../release/store.js'
+import { dropRelease, newReleaseId, writeRelease } from '../release/store.js'
 import { sealFolder } from '../release/seal.js'
-import { folderBytes } from '../release/folder-size.js'
 import { groupOf } from './choose-release.js'
 import type { InstalledApp } from './app.js'
 import { checkCode, planHooks, requireProgram, type CheckedCode, type HookPlan } from './deploy-check.js'
@@ -109,7 +107,6 @@ async function verify(site: DeploySite, code: CheckedCode['code'], telling: Step
 async function seal({ app, group }: DeploySite, { code, config, version }: CheckedCode, made: { id: string; touched: boolean; install: HookPlan }, telling: StepTelling): Promise<Release> {
   const { paths } = app
   requireProgram(app, config, code.folder)
-  const sizeBytes = folderBytes(code.folder)
   const release: Release = {
     id: made.id,
     createdAt: new Date().toISOString(),
@@ -117,15 +114,16 @@ async function seal({ app, group }: DeploySite, { code, config, version }: Check
     ...(code.overlay === undefined ? {} : { overlay: code.overlay }),
     ...(version === undefined ? {} : { version }),
     fingerprint: code.fingerprint,
-    ...(sizeBytes === undefined ? {} : { sizeBytes }),
     dependencies: { ...dependenciesOf(made.install), node: process.version },
     outcome: 'untried',
   }
   writeRelease(paths, release)
   try {
-    await sealFolder(code.folder, join(paths.releases, made.id), { touched: made.touched, ...(group === undefined ? {} : { group }) })
+    const sealed = await sealFolder(code.folder, join(paths.releases, made.id), { touched: made.touched, maxBytes: app.config.source.maxBytes, ...(group === undefined ? {} : { group }) })
+    release.sizeBytes = sealed.sizeBytes
+    writeRelease(paths, release)
   } catch (error) {
-    rmSync(join(paths.releases, `${made.id}.json`), { force: true })
+    dropRelease(paths, made.id)
     throw error
   }
   telling.result(`release ${made.id}${version === undefined ? '' : `, version ${version}`}`)
@@ -143,7 +141,7 @@ async function handOverTo({ app, request, log, signal, since }: Deploy, wanted: 
   const ordered = orderHandover(app, {
     id: request.id, release: release.id, kind: 'deploy', by: request.by, since, afterDrain, events: log.file,
     ...(wanted.live === undefined ? {} : { began: wanted.live.release }),
-  } as Parameters<typeof orderHandover>[1])
+  })
   // Nobody listens any more once it is interrupted.
   ordered.catch(() => {})
   const result = await Promise.race([ordered, interrupted])
