@@ -56,7 +56,7 @@ export interface AppStatus {
   instances: InstanceStatus[]
   lastHandover: {
     at: string; generation: number; release: string | null; previousRelease: string | null
-    outcome: 'live' | 'failed' | 'interrupted'; reason: string | null; durationMs: number
+    outcome: 'live' | 'failed' | 'interrupted' | 'migrated'; reason: string | null; durationMs: number
   } | null
   problems: Problem[]
 }

@@ -57,7 +57,7 @@ export function takeFolder(paths: AppPaths, folder: string, options: { snapshot:
   if (known !== undefined) return { release: known, reused: true }
 
   const release: Release = {
-    id: newId(paths, new Date(), fingerprint),
+    id: newReleaseId(paths, new Date(), fingerprint),
     createdAt: new Date().toISOString(),
     source: { kind: 'directory', path: folder, snapshot: options.snapshot },
     fingerprint,
@@ -134,7 +134,7 @@ function tryReadRelease(paths: AppPaths, id: string): Release | undefined {
 }
 
 /** Sorts by time, tells the contents apart: `20261121-014455-3fa9c1`. */
-function newId(paths: AppPaths, now: Date, fingerprint: string): string {
+export function newReleaseId(paths: AppPaths, now: Date, fingerprint: string): string {
   const time = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
   const base = `${time}-${fingerprint.slice(0, 6)}`
   const taken = new Set(existingNames(paths.releases))
