@@ -1,5 +1,5 @@
 /** Every way to bring a release, end to end. */
-import { createReadStream, existsSync } from 'node:fs'
+import { createReadStream, existsSync, statSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -7,7 +7,7 @@ import { archiveKinds, hostileArchives, pack, sha256Of, temporaryFolder } from '
 import { ask, serverJs } from './apps.js'
 import { expectTruth, historyOf, liveRelease, makeInstalledApp, releasesOf, said, type DeployedApp } from './deploys.js'
 import { startDownloads } from './downloads.js'
-import { checkout, expectSuccess, mustRun, run, units, waitFor, type Result } from './harness.js'
+import { checkout, expectSuccess, freePort, mustRun, run, units, waitFor, type Result } from './harness.js'
 import { makeRepository, type Repository } from './repository.js'
 
 /** `holdfast deploy … -` with a shell's output as its input. */
@@ -52,8 +52,8 @@ it('a zip of the CI, whose version stands in a file of its own', async () => {
 it('standard input, whole and cut', async () => {
   const app = await withRelease1('stdin')
   const file = await pack(await app.tree('2'), 'tar.gz')
-  await expectRefusal(app, await deployFrom(app, `head -c 700 ${file}`), /unpack|archive/i)
-  await expectRefusal(app, await deployFrom(app, 'true'), /empty|archive|nothing/i)
+  await expectRefusal(app, await deployFrom(app, `head -c ${statSync(file).size >> 1} ${file}`), /unpack|archive/i)
+  await expectRefusal(app, await deployFrom(app, 'true'), /standard input was empty/, 2)
   await expectRefusal(app, await deployFrom(app, `cat ${file}`, '--sha256', '0'.repeat(64)), /sha256|checksum/i)
   expectSuccess(await deployFrom(app, `cat ${file}`, '--sha256', sha256Of(file)))
   await expectTruth(app, '2')
@@ -147,8 +147,10 @@ describe('git', () => {
     await expectRefusal(app, await app.deploy([repository.folder, '--branch', 'main', '--commit', elsewhere]), new RegExp(`fetch[^]*${elsewhere.slice(0, 7)}[^]*main`))
     await expectRefusal(app, await app.deploy([repository.folder, '--branch', 'nowhere']), /fetch[^]*nowhere/)
     await expectRefusal(app, await app.deploy([repository.folder, '--branch', 'main', '--commit', '0'.repeat(40)]), /fetch[^]*0000000/)
+    const server = `git://127.0.0.1:${await freePort()}/shop.git`
+    await expectRefusal(app, await app.deploy([server, '--branch', 'main']), new RegExp(`fetch[^]*${server}`))
     await repository.vanish()
-    await expectRefusal(app, await app.deploy([repository.folder, '--branch', 'main']), new RegExp(`fetch[^]*${repository.folder}|${repository.folder}[^]*fetch`))
+    await expectRefusal(app, await app.deploy([repository.folder, '--branch', 'main']), new RegExp(`there is no ${repository.folder}`), 2)
     expect(historyOf(app).at(-1)).toMatchObject({ kind: 'deploy', outcome: 'failed', step: 'fetch' })
   })
 

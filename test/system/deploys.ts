@@ -1,6 +1,6 @@
 /** An app whose releases come by `holdfast deploy`, and what must hold of it after each one. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished } from 'vitest'
 import type { DeployEvent } from '../../src/deploy/progress.js'
@@ -71,6 +71,7 @@ ${more}`
     state: `/var/lib/holdfast/${name}`,
     async tree(release, { before = '', after = '', hooks = {}, files = {}, version = `${release}.0.0` } = {}) {
       const folder = await mkdtemp(`/srv/${name}-release-`)
+      await chmod(folder, 0o755)
       onTestFinished(() => rm(folder, { recursive: true, force: true }))
       const table = Object.entries(hooks).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('')
       const all = {

@@ -1,27 +1,26 @@
 /** A server of archives over https, with a certificate of its own. */
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { dirname } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { makeCertificate } from '../traffic/index.js'
-import { temporaryFolder } from './archives.js'
-import { mustRun, systemctl } from './harness.js'
+
+/** Where Debian keeps them, and so every machine that these tests run on. */
+const trusted = '/etc/ssl/certs/ca-certificates.crt'
 
 export interface Downloads {
   /** `https://127.0.0.1:PORT`. */
   url: string
-  /** Lets what systemd starts trust its certificate until the test ends, as an administrator with a CA of their own does. */
+  /** Puts its certificate among those that the machine trusts, until the test ends. */
   trust(): Promise<void>
 }
 
 /** Serves until the test ends. */
 export async function startDownloads(answer: RequestListener): Promise<Downloads> {
   const pem = makeCertificate()
-  const file = join(await temporaryFolder('ca'), 'ca.pem')
-  await writeFile(file, pem)
   const server = createServer({ key: pem, cert: pem }, answer).listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(() => {
@@ -31,8 +30,10 @@ export async function startDownloads(answer: RequestListener): Promise<Downloads
   return {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
     async trust() {
-      await mustRun('systemctl', ['set-environment', `NODE_EXTRA_CA_CERTS=${file}`])
-      onTestFinished(async () => void (await systemctl('unset-environment', 'NODE_EXTRA_CA_CERTS')))
+      const before = await readFile(trusted, 'utf8').catch(() => undefined)
+      await mkdir(dirname(trusted), { recursive: true })
+      await writeFile(trusted, `${before ?? ''}\n${pem}`)
+      onTestFinished(() => (before === undefined ? rm(trusted) : writeFile(trusted, before)))
     },
   }
 }
