@@ -74,7 +74,7 @@ export async function runAfterDrain(app: InstalledApp): Promise<0 | 1> {
   const result = await runHook(app, {
     name: 'after_drain', command, folder: releaseFolder(paths, release), writable: false, release, config,
     timeoutMs: config.hooks.timeoutMs, boundTo: afterDrainService(paths.app),
-    onLine: (line) => void process.stdout.write(`${line}\n`),
+    onLine: () => {}, // the journal has them
   })
   mark(app, release, { at, outcome: result.ok ? 'done' : 'failed' })
   if (result.ok) {

@@ -38,7 +38,7 @@ describe('the record', () => {
 
   it('lets a hook after a drain come to its end meanwhile', () => {
     const began = changeState(paths, readState(paths), (now) => ({ ...now, generation: 1, live: live(1), afterDrain: { release: 'r1', generation: 1, since: '2026-01-01T00:00:00Z' } }))
-    changeState(paths, began, (now) => ({ ...now, afterDrain: undefined }))
+    changeState(paths, began, () => ({ version: 1, generation: 1, live: live(1) }))
     expect(changeState(paths, began, (now) => ({ ...now, generation: 2 }))).toEqual({ version: 1, revision: 3, generation: 2, live: live(1) })
   })
 
