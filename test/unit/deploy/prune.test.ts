@@ -8,7 +8,7 @@ import { tidy } from '../../../src/deploy/tidy.js'
 import { HoldfastError } from '../../../src/errors.js'
 import { pathsOf, placesOf, type AppPaths } from '../../../src/release/paths.js'
 import type { Release } from '../../../src/release/release.js'
-import { writeState, type State } from '../../../src/release/state.js'
+import { changeState, readState, type State } from '../../../src/release/state.js'
 import { listReleases, writeRelease } from '../../../src/release/store.js'
 import type { Systemd, UnitState } from '../../../src/systemd/systemd.js'
 import { historyOf, release, releases } from './releases.js'
@@ -56,7 +56,7 @@ function onDisk(list: readonly Release[], state: Partial<State>): AppPaths {
     writeFileSync(join(paths.releases, each.id, 'server.js'), 'serve()')
     writeRelease(paths, each)
   }
-  writeState(paths, { version: 1, generation: 9, ...state })
+  changeState(paths, readState(paths), () => ({ version: 1, generation: 9, ...state }))
   return paths
 }
 
@@ -102,7 +102,7 @@ describe('pruning', () => {
   it('leaves what has become live or wanted since it was planned', async () => {
     const paths = onDisk(releases('r1', 'r2', 'r3', 'r4'), { live, wanted: 'r4' })
     const pruning = await planPruning(paths, systemd({}), 0)
-    writeState(paths, { version: 1, generation: 9, live, wanted: 'r1' })
+    changeState(paths, readState(paths), () => ({ version: 1, generation: 9, live, wanted: 'r1' }))
     expect(prune(pruning).map(({ id }) => id)).toEqual(['r2'])
     expect(ids(paths)).toEqual(['r1', 'r3', 'r4'])
   })
@@ -149,7 +149,7 @@ describe('pruning', () => {
     expect(ids(paths)).toContain('r1')
     expect(readdirSync(join(paths.state, 'git')).sort()).toEqual(['aa.git', 'bb.git', 'cc.git'])
     // With r1, the last release of that repository goes.
-    writeState(paths, { version: 1, generation: 9, live: { ...live, release: 'r2' } })
+    changeState(paths, readState(paths), () => ({ version: 1, generation: 9, live: { ...live, release: 'r2' } }))
     writeRelease(paths, release('r1', { ...git('https://git.example/old.git'), outcome: 'failed' }))
     prune(await planPruning(paths, systemd({}), 0))
     expect(ids(paths)).toEqual(['r2', 'r4'])
