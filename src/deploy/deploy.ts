@@ -3,6 +3,7 @@ import { appendHistory } from '../release/history.js'
 import type { Release } from '../release/release.js'
 import { readState, type State } from '../release/state.js'
 import { newReleaseId } from '../release/store.js'
+import { afterDrainService } from '../units/names.js'
 import { groupOf } from './account-group.js'
 import type { InstalledApp } from './app.js'
 import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
@@ -50,8 +51,8 @@ export async function deploy(app: InstalledApp, request: DeployRequest, log: Dep
     log.keepRecord({ id: request.id, by: request.by, what: request.what, since: work.since, step: 'fetch', ...(began.live === undefined ? {} : { began: began.live.release }) })
     app.story.tell('deploy-begun', `${request.by} deploys ${request.what}.`, began.live === undefined ? {} : { previousGeneration: began.live.generation, previousRelease: began.live.release })
     const result = await bringLive(work, began)
-    if (result.outcome === 'migrated') keepHistory(work, began, { outcome: 'migrated' })
-    cleanUp(work)
+    if (result.outcome === 'migrated') await keepHistory(work, began, { outcome: 'migrated' })
+    await cleanUp(work)
     log.tell({ type: 'end', status: 0, at: new Date().toISOString(), durationMs: log.durationMs, ...result })
     return 0
   } catch (error) {
@@ -137,11 +138,11 @@ async function fail(work: Deploy, began: State | undefined, error: unknown): Pro
   const goesOn = isInterrupted && step === 'handover'
   if (!goesOn) {
     if (began !== undefined) {
-      settleWanted(work)
+      await settleWanted(work)
       // A handover writes its own.
-      if (step !== 'handover' || isInterrupted || !(error instanceof StepError)) keepHistory(work, began, { outcome: isInterrupted ? 'interrupted' : 'failed', reason })
+      if (step !== 'handover' || isInterrupted || !(error instanceof StepError)) await keepHistory(work, began, { outcome: isInterrupted ? 'interrupted' : 'failed', reason })
     }
-    cleanUp(work)
+    await cleanUp(work)
   }
   const serving = goesOn ? 'The handover goes on without it.' : await servingWords(app)
   const message = `${reason}. ${serving}`
@@ -152,15 +153,15 @@ async function fail(work: Deploy, began: State | undefined, error: unknown): Pro
 }
 
 /** What was to be brought up is not: what is live is wanted again. */
-function settleWanted({ app, log }: Deploy): void {
-  attempt(log, () => {
+function settleWanted({ app, log }: Deploy): Promise<void> {
+  return attempt(log, () => {
     const state = readState(app.paths)
     if (log.release !== undefined && state.wanted === log.release && state.live?.release !== log.release) restoreWanted(app.paths, state)
   })
 }
 
-function keepHistory({ app, request, log, since }: Deploy, began: State, result: { outcome: 'failed' | 'interrupted'; reason: string } | { outcome: 'migrated' }): void {
-  attempt(log, () =>
+function keepHistory({ app, request, log, since }: Deploy, began: State, result: { outcome: 'failed' | 'interrupted'; reason: string } | { outcome: 'migrated' }): Promise<void> {
+  return attempt(log, () =>
     appendHistory(app.paths, {
       at: new Date().toISOString(), kind: 'deploy', by: request.by,
       ...(result.outcome === 'migrated' ? {} : { step: log.step }),
@@ -171,15 +172,20 @@ function keepHistory({ app, request, log, since }: Deploy, began: State, result:
 }
 
 /** The record goes last: as long as it is there, the next deploy looks for what is left. */
-function cleanUp({ app, request, log }: Deploy): void {
-  attempt(log, () => removeStaging(app.paths, request.id))
-  attempt(log, () => removeDeployRecord(app.paths))
+async function cleanUp({ app, request, log }: Deploy): Promise<void> {
+  await attempt(log, () => removeStaging(app.paths, request.id))
+  await attempt(log, () => removeDeployRecord(app.paths))
+  // One that has waited for older instances waits for the end of a deploy as well.
+  await attempt(log, async () => {
+    const { afterDrain } = readState(app.paths)
+    if (afterDrain !== undefined && afterDrain.failed === undefined) await app.systemd.queueStart([afterDrainService(app.paths.app)])
+  })
 }
 
 /** The book-keeping after the fact, whose own failure changes nothing of what was decided. */
-function attempt(log: DeployLog, work: () => void): void {
+async function attempt(log: DeployLog, work: () => void | Promise<void>): Promise<void> {
   try {
-    work()
+    await work()
   } catch (thrown) {
     const error = explainSystemError(thrown)
     if (!(error instanceof HoldfastError)) throw error

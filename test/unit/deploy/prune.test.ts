@@ -9,7 +9,7 @@ import { HoldfastError } from '../../../src/errors.js'
 import { pathsOf, placesOf, type AppPaths } from '../../../src/release/paths.js'
 import type { Release } from '../../../src/release/release.js'
 import { changeState, readState, type State } from '../../../src/release/state.js'
-import { listReleases, writeRelease } from '../../../src/release/store.js'
+import { listReleases, removeUnfinished, writeRelease } from '../../../src/release/store.js'
 import type { Systemd, UnitState } from '../../../src/systemd/systemd.js'
 import { historyOf, release, releases } from './releases.js'
 import { unitState } from './unit-state.js'
@@ -163,6 +163,7 @@ it('a handover tidies by the same plan, and removes what an interrupted snapshot
   mkdirSync(join(paths.releases, 'r0.new'))
   mkdirSync(join(paths.releases, 'unknown'))
   await tidy({ paths, systemd: withInstances(paths) })
+  removeUnfinished(paths)
   expect(ids(paths)).toEqual(['r1', 'r2', 'r3', 'r4', 'r5', 'r6', 'r7', 'r8', 'r9'])
   expect(readdirSync(paths.releases).filter((name) => !/^r\d(\.json)?$/.test(name))).toEqual(['soon.json'])
   expect(existsSync(join(paths.instances, '1.1'))).toBe(true)
