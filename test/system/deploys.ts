@@ -145,8 +145,12 @@ export async function expectTruth(app: DeployedApp, release?: string): Promise<v
   for (const folder of folders) expect(folder).toMatch(/^\d{8}-\d{6}-[0-9a-f]{6}$/)
 }
 
-/** Steady mixed traffic, with short downloads. */
-export const visitApp = (app: { address: string }): Traffic => startTraffic({ address: app.address, clients: defaultClients })
+/** Steady mixed traffic, with short downloads; ends with the test at the latest. */
+export function visitApp(app: { address: string }): Traffic {
+  const traffic = startTraffic({ address: app.address, clients: defaultClients })
+  onTestFinished(async () => void (await traffic.stop({ deadlineMs: 0 })))
+  return traffic
+}
 
 /** What a person reads of a command. */
 export const said = ({ stdout, stderr }: Result): string => stdout + stderr
