@@ -7,21 +7,41 @@ import { denotes, readWanted, wantedFile, writeWanted } from '../release/wanted.
 import type { InstalledApp } from './app.js'
 import { fetchVersion } from './fetch-version.js'
 
+/** What the file `wanted` asks for. */
+export type Asked =
+  /** The file names what is recorded anyway, or nothing. */
+  | { kind: 'nothing' }
+  | { kind: 'release'; release: Release }
+  /** Neither a release on disk nor the version of one. */
+  | { kind: 'elsewhere'; word: string }
+
+/** What somebody wrote into the file `wanted`, as far as it is on disk. */
+export function findOnDisk(paths: AppPaths, state: State): Asked {
+  const word = readWanted(paths)
+  if (word === undefined) return { kind: 'nothing' }
+  const onDisk = listReleases(paths)
+  // A file that a killed handover left behind names what was live before or what was to be: neither is an order.
+  const recorded = onDisk.filter(({ id }) => id === state.wanted || id === state.live?.release)
+  if (recorded.some((release) => denotes(word, release))) return { kind: 'nothing' }
+  const release = onDisk.findLast((release) => denotes(word, release))
+  return release === undefined ? { kind: 'elsewhere', word } : { kind: 'release', release }
+}
+
 /**
  * The release that somebody wrote into the file `wanted`, by its id or its version; undefined where the file names what
  * is recorded anyway. A version that is not on disk is fetched.
  * @throws HoldfastError `release-failed`, `fetch-failed`, `archive-refused` or `config-invalid`
  */
 export async function findWanted(app: InstalledApp, state: State): Promise<Release | undefined> {
-  const { paths } = app
-  const word = readWanted(paths)
-  if (word === undefined) return undefined
-  const onDisk = listReleases(paths)
-  // A file that a killed handover left behind names what was live before or what was to be: neither is an order.
-  const recorded = onDisk.filter(({ id }) => id === state.wanted || id === state.live?.release)
-  if (recorded.some((release) => denotes(word, release))) return undefined
-  const found = onDisk.findLast((release) => denotes(word, release))
-  return found ?? fetchVersion(app, word)
+  const asked = findOnDisk(app.paths, state)
+  switch (asked.kind) {
+    case 'nothing':
+      return undefined
+    case 'release':
+      return asked.release
+    case 'elsewhere':
+      return fetchVersion(app, asked.word)
+  }
 }
 
 /** Records what is about to be brought up. The file first: a power cut in between leaves the state as the truth. */
