@@ -1,7 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../errors.js'
 import { reuseDependencies } from '../release/dependencies.js'
 import { releaseFolder } from '../release/store.js'
-import { deployService } from '../units/names.js'
+import { afterDrainService, deployService } from '../units/names.js'
+import type { InstalledApp } from './app.js'
 import type { CheckedCode, HookPlan } from './deploy-check.js'
 import type { StepTelling } from './deploy-log.js'
 import type { DeploySite } from './deploy-site.js'
@@ -28,6 +30,7 @@ export async function runPlanned(site: DeploySite, name: 'install' | 'migrate', 
   const command = config.hooks[name]
   if (command === undefined) return false
   const writable = name === 'install'
+  await waitForAfterDrain(site, telling)
   const onAbort = (): void => void endHook(app)
   signal.addEventListener('abort', onAbort)
   try {
@@ -41,4 +44,18 @@ export async function runPlanned(site: DeploySite, name: 'install' | 'migrate', 
     signal.removeEventListener('abort', onAbort)
   }
   return writable
+}
+
+/** Whether `hooks.after_drain` of the live release runs right now. */
+export async function runsAfterDrain({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<boolean> {
+  return (await systemd.show([afterDrainService(paths.app)]))[0]?.active === 'activating'
+}
+
+/** One hook at a time. No other begins meanwhile: see `isDue` of after-drain.ts. */
+async function waitForAfterDrain({ app, signal }: DeploySite, telling: StepTelling): Promise<void> {
+  for (let isTold = false; await runsAfterDrain(app); await delay(200)) {
+    signal.throwIfAborted()
+    if (!isTold) telling.note('hooks.after_drain of the release that is live runs just now: waiting for its end.')
+    isTold = true
+  }
 }

@@ -1,14 +1,13 @@
-import { rmSync } from 'node:fs'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { appendHistory } from '../release/history.js'
-import type { State } from '../release/state.js'
-import { readState } from '../release/state.js'
+import { readState, type State } from '../release/state.js'
 import { appService } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import { readDeployRecord, removeDeployRecord, type DeployRecord } from './deploy-record.js'
 import { listAbandoned, removeStaging } from './deploy-request.js'
+import { runsAfterDrain } from './deploy-hooks.js'
 import { endHook } from './hooks.js'
 import { openRecord } from './open-record.js'
 import { clearOrder, readOrder } from './request.js'
@@ -36,7 +35,8 @@ export function judgeInterrupted(record: DeployRecord, state: State): Verdict {
  */
 export async function recoverDeploy(app: InstalledApp, own: string | undefined, tell: (text: string) => void): Promise<void> {
   const { paths, story } = app
-  await endHook(app)
+  // The hook after a drain is of a release that is live, and goes on.
+  if (!(await runsAfterDrain(app))) await endHook(app)
   const record = readDeployRecord(paths)
   if (record !== undefined && record.id !== own) {
     if (record.step === 'handover') await waitForHandover(app, record, tell)

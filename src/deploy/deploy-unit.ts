@@ -4,7 +4,7 @@ import { HoldfastError } from '../errors.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { runProgram } from '../systemd/systemctl.js'
-import { deployService } from '../units/names.js'
+import { deployService, hookService } from '../units/names.js'
 import { EventReader, eventsFile } from './deploy-events.js'
 import { readDeployRecord, type DeployRecord } from './deploy-record.js'
 import { servingWords } from './deploy.js'
@@ -49,13 +49,20 @@ export function fetchEnvironment(env: NodeJS.ProcessEnv): Record<string, string>
 /** @returns `taken` when somebody else deploys the app. @throws HoldfastError `systemd-failed` */
 export async function startDeploy(paths: AppPaths, systemd: Systemd, programs: { node: string; cli: string }, id: string): Promise<'started' | 'taken'> {
   const unit = deployService(paths.app)
-  const { status, stderr } = await runProgram('systemd-run', deployUnitArgs(paths, programs, id, unitEnvironment(process.env)))
-  if (status === 0) return 'started'
-  // systemd-run may lose its connection after it has started the unit.
-  const isOurs = (await systemd.property(unit, 'Description')).includes(id) || new EventReader(eventsFile(paths, id)).read().length > 0
-  if (isOurs) return 'started'
-  if (/already (?:exists|loaded)|was already|File exists/i.test(stderr)) return 'taken'
-  throw new HoldfastError('systemd-failed', `${unit} could not be started: ${stderr.trim() || `systemd-run ended with status ${status}`}`, { hint: 'holdfast doctor' })
+  for (const deadline = Date.now() + 10_000; ; await delay(100)) {
+    const { status, stderr } = await runProgram('systemd-run', deployUnitArgs(paths, programs, id, unitEnvironment(process.env)))
+    if (status === 0) return 'started'
+    // systemd-run may lose its connection after it has started the unit.
+    const isOurs = (await systemd.property(unit, 'Description')).includes(id) || new EventReader(eventsFile(paths, id)).read().length > 0
+    if (isOurs) return 'started'
+    if (await isDeploying(paths, systemd)) return 'taken'
+    const isLoaded = /already (?:exists|loaded)|File exists/i.test(stderr)
+    if (!isLoaded || Date.now() > deadline) {
+      throw new HoldfastError('systemd-failed', `${unit} could not be started: ${stderr.trim() || `systemd-run ended with status ${status}`}`, { hint: 'holdfast doctor' })
+    }
+    // It ended just now; or it was killed, and its hook, which failed with it, still names it: systemd keeps it for that.
+    await systemd.resetFailed([unit, hookService(paths.app)])
+  }
 }
 
 /** Whether a deploy, or whatever else takes its lock, runs now. */

@@ -1,13 +1,12 @@
-import { join } from 'node:path'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { appendHistory } from '../release/history.js'
 import type { Release } from '../release/release.js'
 import { readState, type State } from '../release/state.js'
-import { dropRelease, newReleaseId, writeRelease } from '../release/store.js'
-import { sealFolder } from '../release/seal.js'
-import { groupOf } from './choose-release.js'
+import { newReleaseId } from '../release/store.js'
+import { afterDrainService } from '../units/names.js'
+import { groupOf } from './account-group.js'
 import type { InstalledApp } from './app.js'
-import { checkCode, planHooks, requireProgram, type CheckedCode, type HookPlan } from './deploy-check.js'
+import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
 import { fetchAll, unpackAll } from './deploy-code.js'
 import { runPlanned, StepError } from './deploy-hooks.js'
 import type { DeployLog, StepTelling } from './deploy-log.js'
@@ -20,6 +19,7 @@ import { openRecord } from './open-record.js'
 import { orderHandover } from './order.js'
 import { stepNames } from './progress.js'
 import { tidy } from './tidy.js'
+import { sealRelease } from './seal-release.js'
 import { recordWanted, restoreWanted } from './wanted.js'
 
 /** A deploy at work. */
@@ -51,8 +51,8 @@ export async function deploy(app: InstalledApp, request: DeployRequest, log: Dep
     log.keepRecord({ id: request.id, by: request.by, what: request.what, since: work.since, step: 'fetch', ...(began.live === undefined ? {} : { began: began.live.release }) })
     app.story.tell('deploy-begun', `${request.by} deploys ${request.what}.`, began.live === undefined ? {} : { previousGeneration: began.live.generation, previousRelease: began.live.release })
     const result = await bringLive(work, began)
-    if (result.outcome === 'migrated') keepHistory(work, began, { outcome: 'migrated' })
-    cleanUp(work)
+    if (result.outcome === 'migrated') await keepHistory(work, began, { outcome: 'migrated' })
+    await cleanUp(work)
     log.tell({ type: 'end', status: 0, at: new Date().toISOString(), durationMs: log.durationMs, ...result })
     return 0
   } catch (error) {
@@ -85,7 +85,7 @@ async function bringLive(work: Deploy, began: State): Promise<Outcome> {
     return { outcome: 'migrated' }
   }
 
-  const release = await log.run('seal', (telling) => seal(site, checked, { id, touched, install: plans.install }, telling))
+  const release = await log.run('seal', (telling) => sealRelease(site, checked, { id, touched, install: plans.install }, telling))
   const wanted = await log.run('record', async () => recordWanted(app.paths, began, release))
   const live = await log.run('handover', (telling) => handOverTo(work, wanted, release, plans.afterDrain.action === 'run', telling))
   await prune(work)
@@ -101,39 +101,6 @@ async function verify(site: DeploySite, code: CheckedCode['code'], telling: Step
   }
   if (checked.version !== undefined) telling.result(`version ${checked.version}`)
   return checked
-}
-
-/** The metadata is written before the folder has its name: code without it is cleared away by whoever prunes. */
-async function seal({ app, group }: DeploySite, { code, config, version }: CheckedCode, made: { id: string; touched: boolean; install: HookPlan }, telling: StepTelling): Promise<Release> {
-  const { paths } = app
-  requireProgram(app, config, code.folder)
-  const release: Release = {
-    id: made.id,
-    createdAt: new Date().toISOString(),
-    source: code.source,
-    ...(code.overlay === undefined ? {} : { overlay: code.overlay }),
-    ...(version === undefined ? {} : { version }),
-    fingerprint: code.fingerprint,
-    dependencies: { ...dependenciesOf(made.install), node: process.version },
-    outcome: 'untried',
-  }
-  writeRelease(paths, release)
-  try {
-    const sealed = await sealFolder(code.folder, join(paths.releases, made.id), { touched: made.touched, maxBytes: app.config.source.maxBytes, ...(group === undefined ? {} : { group }) })
-    release.sizeBytes = sealed.sizeBytes
-    writeRelease(paths, release)
-  } catch (error) {
-    dropRelease(paths, made.id)
-    throw error
-  }
-  telling.result(`release ${made.id}${version === undefined ? '' : `, version ${version}`}`)
-  return release
-}
-
-function dependenciesOf(plan: HookPlan): { outcome: 'installed' | 'reused' | 'skipped' | 'none'; why?: string } {
-  if (plan.action === 'run') return { outcome: 'installed' }
-  if (plan.action === 'reuse') return { outcome: 'reused', why: plan.why }
-  return plan.why === '--no-install' ? { outcome: 'skipped', why: plan.why } : { outcome: 'none', why: plan.why }
 }
 
 async function handOverTo({ app, request, log, signal, since }: Deploy, wanted: State, release: Release, afterDrain: boolean, telling: StepTelling): Promise<{ generation: number }> {
@@ -171,11 +138,11 @@ async function fail(work: Deploy, began: State | undefined, error: unknown): Pro
   const goesOn = isInterrupted && step === 'handover'
   if (!goesOn) {
     if (began !== undefined) {
-      settleWanted(work)
+      await settleWanted(work)
       // A handover writes its own.
-      if (step !== 'handover' || isInterrupted || !(error instanceof StepError)) keepHistory(work, began, { outcome: isInterrupted ? 'interrupted' : 'failed', reason })
+      if (step !== 'handover' || isInterrupted || !(error instanceof StepError)) await keepHistory(work, began, { outcome: isInterrupted ? 'interrupted' : 'failed', reason })
     }
-    cleanUp(work)
+    await cleanUp(work)
   }
   const serving = goesOn ? 'The handover goes on without it.' : await servingWords(app)
   const message = `${reason}. ${serving}`
@@ -186,15 +153,15 @@ async function fail(work: Deploy, began: State | undefined, error: unknown): Pro
 }
 
 /** What was to be brought up is not: what is live is wanted again. */
-function settleWanted({ app, log }: Deploy): void {
-  attempt(log, () => {
+function settleWanted({ app, log }: Deploy): Promise<void> {
+  return attempt(log, () => {
     const state = readState(app.paths)
     if (log.release !== undefined && state.wanted === log.release && state.live?.release !== log.release) restoreWanted(app.paths, state)
   })
 }
 
-function keepHistory({ app, request, log, since }: Deploy, began: State, result: { outcome: 'failed' | 'interrupted'; reason: string } | { outcome: 'migrated' }): void {
-  attempt(log, () =>
+function keepHistory({ app, request, log, since }: Deploy, began: State, result: { outcome: 'failed' | 'interrupted'; reason: string } | { outcome: 'migrated' }): Promise<void> {
+  return attempt(log, () =>
     appendHistory(app.paths, {
       at: new Date().toISOString(), kind: 'deploy', by: request.by,
       ...(result.outcome === 'migrated' ? {} : { step: log.step }),
@@ -205,15 +172,20 @@ function keepHistory({ app, request, log, since }: Deploy, began: State, result:
 }
 
 /** The record goes last: as long as it is there, the next deploy looks for what is left. */
-function cleanUp({ app, request, log }: Deploy): void {
-  attempt(log, () => removeStaging(app.paths, request.id))
-  attempt(log, () => removeDeployRecord(app.paths))
+async function cleanUp({ app, request, log }: Deploy): Promise<void> {
+  await attempt(log, () => removeStaging(app.paths, request.id))
+  await attempt(log, () => removeDeployRecord(app.paths))
+  // One that has waited for older instances waits for the end of a deploy as well.
+  await attempt(log, async () => {
+    const { afterDrain } = readState(app.paths)
+    if (afterDrain !== undefined && afterDrain.failed === undefined) await app.systemd.queueStart([afterDrainService(app.paths.app)])
+  })
 }
 
 /** The book-keeping after the fact, whose own failure changes nothing of what was decided. */
-function attempt(log: DeployLog, work: () => void): void {
+async function attempt(log: DeployLog, work: () => void | Promise<void>): Promise<void> {
   try {
-    work()
+    await work()
   } catch (thrown) {
     const error = explainSystemError(thrown)
     if (!(error instanceof HoldfastError)) throw error
