@@ -16,7 +16,7 @@ export function statusText(status: AppStatus, now: number): string {
   if (lastHandover !== null) rows.push(['handover', handoverText(lastHandover, live?.generation, now)])
   if (afterDrain !== null && afterDrain.state !== 'failed') rows.push(['after_drain', afterDrainText(afterDrain, now)])
   if (wanted !== null) {
-    const which = wanted.release === null ? `${wanted.text}, which is not on disk` : wanted.release === wanted.text ? wanted.text : `${wanted.text} (release ${wanted.release})`
+    const which = wanted.release === null ? `${wanted.text}, not on disk yet` : wanted.release === wanted.text ? wanted.text : `${wanted.text} (release ${wanted.release})`
     rows.push(['wanted', `${plainText(which)}: systemctl ${status.scope === 'user' ? '--user ' : ''}restart ${app} brings it up`])
   }
   const lines = [`${app}: ${stateWords(status)}`, ...alignRows(rows).map((line) => `  ${line}`)]

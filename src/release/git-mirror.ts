@@ -18,6 +18,9 @@ export interface MirrorOptions {
 /** Whether what git says is about the mirror itself rather than the other side. */
 const brokenMirror = /object file .* is empty|bad object|corrupt|invalid sha1 pointer|loose object|\.lock': File exists|unable to read tree|not a git repository: '/i
 
+/** The name of a repository's mirror, without `.git`; the repository as a release records it, without its credentials. */
+export const mirrorName = (repository: string): string => createHash('sha256').update(repository).digest('hex').slice(0, 16)
+
 /**
  * Brings the app's mirror of a repository up to date: every branch, no tags. One that a kill left in the middle, or that is
  * broken, is made anew. The caller holds the lock of the app's deploys.
@@ -26,7 +29,7 @@ const brokenMirror = /object file .* is empty|bad object|corrupt|invalid sha1 po
  */
 export async function updateMirror(repository: Remote, { state, onNote, signal }: MirrorOptions): Promise<string> {
   const folder = join(state, 'git')
-  const name = createHash('sha256').update(repository.shown).digest('hex').slice(0, 16)
+  const name = mirrorName(repository.shown)
   const mirror = join(folder, `${name}.git`)
   // There while git writes: git leaves locks behind when it is killed.
   const unfinished = join(folder, `${name}.unfinished`)
