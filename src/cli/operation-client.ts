@@ -7,6 +7,7 @@ import { makeStaging, removeStaging, stagingFolder, type OperationRequest } from
 import { spoolFiles } from '../deploy/deploy-site.js'
 import { spool } from '../deploy/deploy-spool.js'
 import { followDeploy, holderOf, isDeploying, startDeploy } from '../deploy/deploy-unit.js'
+import { operationWords } from '../deploy/progress.js'
 import type { AskedSource } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
 import { shellWord } from '../release/instance.js'
@@ -147,7 +148,7 @@ function busy(app: InstalledApp, options: ClientOptions): HoldfastError {
 export function busyText({ paths }: InstalledApp): string {
   const holder = holderOf(paths)
   if (holder === undefined) return `somebody else deploys ${paths.app}, or prunes its releases`
-  const { by, what, since, step } = holder
+  const { kind = 'deploy', by, what, since, step } = holder
   const time = new Date(since).toTimeString().slice(0, 5)
-  return `${plainText(by)} deploys ${plainText(what)} to ${paths.app} since ${time} (${spanWords(Date.now() - Date.parse(since))}), now at step ${step}`
+  return `${plainText(by)} ${operationWords(kind, plainText(what), paths.app)} since ${time} (${spanWords(Date.now() - Date.parse(since))}), now at step ${step}`
 }

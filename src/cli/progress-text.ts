@@ -1,4 +1,4 @@
-import type { DeployEvent, OperationKind, StepName } from '../deploy/progress.js'
+import { operationWords, type DeployEvent, type OperationKind, type StepName } from '../deploy/progress.js'
 import { bytesWords, plainText } from './words.js'
 
 export interface TextOptions {
@@ -26,7 +26,7 @@ export class ProgressText {
     switch (event.type) {
       case 'deploy':
         this.app = event.app
-        return [`${this.paint('bold', `${plainText(event.by)} deploys ${plainText(event.what)} to ${event.app}`)} ${this.paint('dim', `(${event.id})`)}`]
+        return [`${this.paint('bold', `${plainText(event.by)} ${operationWords(event.kind ?? 'deploy', plainText(event.what), event.app)}`)} ${this.paint('dim', `(${event.id})`)}`]
       case 'step':
         return this.stepLines(event, now)
       case 'progress':

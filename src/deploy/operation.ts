@@ -12,7 +12,7 @@ import { recoverDeploy } from './deploy-recover.js'
 import { removeStaging, type OperationRequest } from './deploy-request.js'
 import { isServing, observeInstances } from './observe.js'
 import { openRecord } from './open-record.js'
-import { stepNames, stepsOf } from './progress.js'
+import { operationWords, stepNames, stepsOf } from './progress.js'
 import { rollBack } from './rollback.js'
 import { restoreWanted } from './wanted.js'
 
@@ -47,8 +47,8 @@ export async function operate(app: InstalledApp, request: OperationRequest, log:
   try {
     await recoverDeploy(app, request.id, (text) => log.note(text))
     began = await openRecord(app)
-    log.keepRecord({ id: request.id, by: request.by, what: request.what, since: work.since, step: steps[0] ?? stepNames[0], ...(began.live === undefined ? {} : { began: began.live.release }) })
-    app.story.tell('deploy-begun', `${request.by} ${verbs[request.kind]} ${request.what}.`, began.live === undefined ? {} : { previousGeneration: began.live.generation, previousRelease: began.live.release })
+    log.keepRecord({ id: request.id, kind: request.kind, by: request.by, what: request.what, since: work.since, step: steps[0] ?? stepNames[0], ...(began.live === undefined ? {} : { began: began.live.release }) })
+    app.story.tell('deploy-begun', `${request.by} ${operationWords(request.kind, request.what)}.`, began.live === undefined ? {} : { previousGeneration: began.live.generation, previousRelease: began.live.release })
     const result = await carryOut(work, began)
     if (result.outcome === 'migrated') await keepHistory(work, began, { outcome: 'migrated' })
     await cleanUp(work)
@@ -59,8 +59,6 @@ export async function operate(app: InstalledApp, request: OperationRequest, log:
     return 1
   }
 }
-
-const verbs = { deploy: 'deploys', rollback: 'rolls back to', apply: 'applies' } as const
 
 function carryOut(work: Operation, began: State): Promise<Outcome> {
   const { request } = work
@@ -93,12 +91,12 @@ async function fail(work: Operation, began: State | undefined, error: unknown): 
   const serving = goesOn ? 'The handover goes on without it.' : await servingWords(app)
   const message = `${reason}. ${serving}`
   const log20 = error instanceof StepError ? error.log : []
-  app.story.tell('deploy-ended', `${operationWords[request.kind]} ${request.what} by ${request.by} ended at step ${step}: ${message}`, {})
+  app.story.tell('deploy-ended', `${operationNouns[request.kind]} ${request.what} by ${request.by} ended at step ${step}: ${message}`, {})
   const hint = isInterrupted ? (goesOn ? `holdfast status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
   log.tell({ type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs: log.durationMs, failure: { step, message, log: log20, hint } })
 }
 
-const operationWords = { deploy: 'The deploy of', rollback: 'The rollback to', apply: 'The apply of' } as const
+const operationNouns = { deploy: 'The deploy of', rollback: 'The rollback to', apply: 'The apply of' } as const
 
 /** What was to be brought up is not: what is live is wanted again. */
 function settleWanted({ app, log }: Operation): Promise<void> {

@@ -4,6 +4,18 @@ export type StepName = (typeof stepNames)[number]
 
 export type OperationKind = 'deploy' | 'rollback' | 'apply'
 
+/** What somebody does, such as `deploys shop.tgz to shop`; without an app, of the one that is being talked of. */
+export function operationWords(kind: OperationKind, what: string, app?: string): string {
+  switch (kind) {
+    case 'deploy':
+      return `deploys ${what}${app === undefined ? '' : ` to ${app}`}`
+    case 'rollback':
+      return `rolls ${app === undefined ? '' : `${app} `}back to ${what}`
+    case 'apply':
+      return `applies ${what}${app === undefined ? '' : ` to ${app}`}`
+  }
+}
+
 /** What each operation goes through. */
 export const stepsOf: Record<OperationKind, readonly StepName[]> = {
   deploy: stepNames,

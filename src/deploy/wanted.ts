@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import { changeState, type State } from '../release/state.js'
-import { listReleases, readRelease } from '../release/store.js'
+import { listReleases } from '../release/store.js'
 import { denotes, readWanted, wantedFile, writeWanted } from '../release/wanted.js'
 import type { InstalledApp } from './app.js'
 import { fetchVersion } from './fetch-version.js'
@@ -18,7 +18,8 @@ export type Asked =
 /** What somebody wrote into the file `wanted`, as far as it is on disk. */
 export function findOnDisk(paths: AppPaths, state: State): Asked {
   const word = readWanted(paths)
-  if (word === undefined) return { kind: 'nothing' }
+  // The id of what is recorded is no order, even with its code gone.
+  if (word === undefined || word === state.wanted || word === state.live?.release) return { kind: 'nothing' }
   const onDisk = listReleases(paths)
   // A file that a killed handover left behind names what was live before or what was to be: neither is an order.
   const recorded = onDisk.filter(({ id }) => id === state.wanted || id === state.live?.release)
@@ -56,7 +57,8 @@ export function restoreWanted(paths: AppPaths, began: State): State {
   if (live === undefined) {
     if (wanted !== undefined && readWanted(paths) === wanted) rmSync(wantedFile(paths), { force: true })
   } else {
-    writeWanted(paths, readRelease(paths, live.release))
+    // Its code may be gone; its name is enough then.
+    writeWanted(paths, listReleases(paths).find(({ id }) => id === live.release) ?? { id: live.release })
   }
   return changeState(paths, began, (now) => ({ ...now, wanted: live?.release }))
 }
