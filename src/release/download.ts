@@ -46,7 +46,7 @@ export async function download(address: URL, options: DownloadOptions = {}): Pro
 }
 
 function follow(from: URL, location: string): URL {
-  if (!URL.canParse(location, from)) throw failed(`${showAddress(from.href)} redirects to something that is no address`, `curl -sI '${showAddress(from.href)}'`)
+  if (!URL.canParse(location, from.href)) throw failed(`${showAddress(from.href)} redirects to something that is no address`, `curl -sI '${showAddress(from.href)}'`)
   const to = new URL(location, from)
   // The same server gets the credentials again, another one does not.
   const same = to.origin === from.origin
@@ -68,8 +68,7 @@ function get(url: URL, { idleMs = defaultIdleMs, signal }: DownloadOptions): Pro
   return new Promise((resolve, reject) => {
     const common: RequestOptions = { agent: false, timeout: idleMs, headers: { 'user-agent': 'holdfast', accept: '*/*', 'accept-encoding': 'identity' } }
     if (signal !== undefined) common.signal = signal
-    const ca = url.protocol === 'https:' ? trustedCertificates() : undefined
-    const request = url.protocol === 'https:' ? requestHttps(url, { ...common, ...(ca === undefined ? {} : { ca }) }) : requestHttp(url, common)
+    const request = url.protocol === 'https:' ? requestHttps(url, { ...common, ca: trustedCertificates() }) : requestHttp(url, common)
     let response: IncomingMessage | undefined
     request.on('response', (begun) => resolve((response = begun)))
     request.on('timeout', () => {

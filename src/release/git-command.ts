@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { userInfo } from 'node:os'
-import type { Readable } from 'node:stream'
+import { PassThrough, pipeline, type Readable } from 'node:stream'
 import { escapeControl } from '../config/quote.js'
 import { HoldfastError } from '../errors.js'
 
@@ -87,10 +87,11 @@ export async function runGit(args: readonly string[], options: GitOptions = {}, 
     idle.refresh()
     said = (said + chunk.toString('latin1')).slice(-64 * 1024)
   })
+  // Taken from the start: node throws away what nobody reads when the process has ended. Errors come out of `output`.
+  const output = pipeline(child.stdout, new PassThrough(), () => {})
   child.stdout.on('data', () => idle.refresh())
-  child.stdout.pause()
   try {
-    const [code, stdout] = await Promise.all([ended, take === undefined ? readText(child.stdout) : take(child.stdout).then(() => '')])
+    const [code, stdout] = await Promise.all([ended, take === undefined ? readText(output) : take(output).then(() => '')])
     signal?.throwIfAborted()
     await readRest(child.stderr)
     if (isIdle) throw new HoldfastError('fetch-failed', `git said nothing for ${idleMs / 60_000} minutes, and was ended: ${lastWords(readLines(said))}`, { hint: 'is the other side reachable? Run it again once it is' })
@@ -103,7 +104,7 @@ export async function runGit(args: readonly string[], options: GitOptions = {}, 
   } finally {
     clearTimeout(idle)
     clearTimeout(kill)
-    child.stdout.destroy()
+    output.destroy()
     child.stderr.destroy()
     signal?.removeEventListener('abort', abort)
   }
@@ -116,7 +117,7 @@ export function lastWords(said: readonly string[]): string {
 
 /** What a process that has ended wrote, unless somebody else keeps the pipe. */
 async function readRest(stderr: Readable): Promise<void> {
-  if (stderr.readableEnded) return
+  if (stderr.closed) return
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, 500)
     stderr.once('close', () => {

@@ -41,7 +41,9 @@ function findOwner(path: string): { uid: number; gid: number } {
 
 /** Root's own repository is one whose configuration nobody else can write. */
 function checkRootsOwn(path: string): void {
-  for (const place of [path, join(path, '.git'), join(path, '.git/config'), join(path, 'config')]) {
+  const inner = join(path, '.git')
+  const own = lstatSync(inner, { throwIfNoEntry: false }) === undefined ? [join(path, 'config')] : [inner, join(inner, 'config')]
+  for (const place of [path, ...own]) {
     const status = lstatSync(place, { throwIfNoEntry: false })
     if (status === undefined || status.isSymbolicLink() || (status.uid === 0 && (status.mode & 0o022) === 0)) continue
     throw new HoldfastError('fetch-failed', `${path} is root's, but others may write to ${place}: its configuration would run programs as root`, {
