@@ -138,12 +138,13 @@ async function readText(stdout: Readable): Promise<string> {
   return Buffer.concat(parts).toString('utf8')
 }
 
-const progress = /^(?:remote: )?(?:Enumerating|Counting|Compressing|Receiving|Resolving|Writing|Updating|Unpacking) [a-z ]+:|^(?:remote: )?Total \d/
+/** Lines that say nothing of the cause: progress, and what git adds to every failure of ssh. */
+const noise = /^(?:remote: )?(?:Enumerating|Counting|Compressing|Receiving|Resolving|Writing|Updating|Unpacking) [a-z ]+:|^(?:remote: )?Total \d|^Please make sure you have the correct access rights$|^and the repository exists\.$|^remote:$/
 
 function readLines(said: string): string[] {
   return Buffer.from(said, 'latin1').toString('utf8').split(/[\r\n]+/)
     .map((line) => escapeControl(line.trimEnd()).slice(0, 300))
-    .filter((line) => line !== '' && line !== 'remote:' && !progress.test(line))
+    .filter((line) => line !== '' && !noise.test(line))
 }
 
 function environment({ as, env = {}, protocols = '' }: GitOptions): NodeJS.ProcessEnv {

@@ -387,10 +387,6 @@ describe('a remote repository', () => {
   })
 
   test.each<[what: string, spoil: (mirror: string) => void]>([
-    ['was killed in the middle', (mirror) => {
-      writeFileSync(mirror.replace(/\.git$/, '.unfinished'), '')
-      writeFileSync(join(mirror, 'packed-refs.lock'), '')
-    }],
     ['left a lock', (mirror) => writeFileSync(join(mirror, 'packed-refs.lock'), '')],
     ['has a broken ref', (mirror) => writeFileSync(join(mirror, 'refs/heads/main'), 'nonsense')],
     ['lost its objects', (mirror) => rmSync(join(mirror, 'objects'), { recursive: true })],
@@ -407,6 +403,38 @@ describe('a remote repository', () => {
     push('main', ':old')
     expect(show(await take({ repository }), 'a')).toBe('2')
     expect(mirrors()).toHaveLength(1)
+  })
+
+  test('whose mirror a kill left in the middle: it is made anew', async () => {
+    commit({ a: '1' })
+    push('main')
+    await take({ repository })
+    const [mirror = ''] = mirrors()
+    const left = join(folder, 'state/git', mirror, 'left')
+    writeFileSync(left, '')
+    await take({ repository })
+    expect(existsSync(left)).toBe(true)
+    writeFileSync(join(folder, 'state/git', mirror.replace(/\.git$/, '.unfinished')), '')
+    expect(show(await take({ repository }), 'a')).toBe('1')
+    expect(existsSync(left)).toBe(false)
+    expect(mirrors()).toEqual([mirror])
+  })
+
+  test('over an ssh that stays for the next connection', async () => {
+    const first = commit({ a: '1' })
+    push('main')
+    const [ssh, stayed] = [join(folder, 'ssh'), join(folder, 'stayed')]
+    // As with ControlPersist: it keeps the standard error alone.
+    writeFileSync(ssh, `#!/bin/sh\ntail -f /dev/null < /dev/null > /dev/null & echo $! >> ${stayed}\neval "command=\\\${$#}"\nexec sh -c "$command"\n`, { mode: 0o755 })
+    process.env['GIT_SSH_COMMAND'] = ssh
+    try {
+      const address = `git@localhost:${join(folder, 'served/shop.git')}`
+      expect((await take({ repository: address })).source).toEqual({ kind: 'git', repository: address, branch: 'main', commit: first })
+      expect((await refuseAfter(take({ repository: 'git@localhost:/none.git' }))).message).toMatch(/could not be fetched: git ended with status 128: .*'\/none\.git' does not appear to be a git repository/)
+    } finally {
+      delete process.env['GIT_SSH_COMMAND']
+      for (const pid of readFileSync(stayed, 'utf8').trim().split('\n')) process.kill(Number(pid))
+    }
   })
 
   test('whose mirror cannot be read is fetched anew by the next', async () => {
