@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import {
   chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync,
 } from 'node:fs'
@@ -340,6 +341,17 @@ describe('a remote repository', () => {
     expect((await refuseAfter(take({ repository, commit: first }))).message).toMatch(/no branch contains it/)
   })
 
+  test('with progress of what it sends, and then of what is written', async () => {
+    for (let n = 0; n < 120; n += 1) writeFileSync(join(work, `f${n}`), randomBytes(2000))
+    git('add', '.')
+    commit({ a: '1' })
+    push('main')
+    const progress: number[] = []
+    await take({ repository }, { limitBytes: 1 << 24, onProgress: ({ bytes }) => progress.push(bytes) })
+    expect(progress.some((bytes, i) => bytes > 120 * 2000 && (progress[i + 1] ?? bytes) < 120 * 2000)).toBe(true)
+    expect(progress.at(-1)).toBe(statSync(join(staging, 'source.tar')).size)
+  })
+
   test('with another HEAD than main', async () => {
     git('checkout', '--quiet', '-b', 'trunk')
     commit({ a: '1' })
@@ -454,15 +466,14 @@ describe('a remote repository', () => {
       commit({ a: '1' })
       push('main')
       // What an account's own configuration could do to an address.
-      process.env['HOME'] = folder
-      writeFileSync(join(folder, '.gitconfig'), `[url "ext::sh -c touch% ${join(folder, 'canary')}% "]\ninsteadOf = ${server?.origin}/\n[protocol]\nallow = always\n`)
+      process.env['XDG_CONFIG_HOME'] = folder
+      mkdirSync(join(folder, 'git'))
+      writeFileSync(join(folder, 'git/config'), `[url "ext::sh -c touch% ${join(folder, 'canary')}% "]\ninsteadOf = ${server?.origin}/\n[protocol]\nallow = always\n`)
       expect((await refuse(take({ repository }))).message).toContain("transport 'ext' not allowed")
       expect(existsSync(join(folder, 'canary'))).toBe(false)
     } finally {
       delete process.env['GIT_ALLOW_PROTOCOL']
-      process.env['HOME'] = home
+      delete process.env['XDG_CONFIG_HOME']
     }
   })
 })
-
-const home = process.env['HOME']
