@@ -42,7 +42,9 @@ function findOwner(path: string): { uid: number; gid: number } {
 /** Root's own repository is one whose configuration nobody else can write. */
 function checkRootsOwn(path: string): void {
   const inner = join(path, '.git')
-  const own = lstatSync(inner, { throwIfNoEntry: false }) === undefined ? [join(path, 'config')] : [inner, join(inner, 'config')]
+  const found = lstatSync(inner, { throwIfNoEntry: false })
+  // Of a worktree it is a file, which names a folder that git itself looks at the owner of.
+  const own = found === undefined ? [join(path, 'config')] : found.isDirectory() ? [inner, join(inner, 'config')] : [inner]
   for (const place of [path, ...own]) {
     const status = lstatSync(place, { throwIfNoEntry: false })
     if (status === undefined || status.isSymbolicLink() || (status.uid === 0 && (status.mode & 0o022) === 0)) continue

@@ -182,6 +182,12 @@ describe('a repository', () => {
     expect((await refuse(take({ repository, commit: first }))).message).toContain('the repository is shallow, its history is cut off')
   })
 
+  test('that is a worktree of another', async () => {
+    commit({ a: '1' })
+    git('worktree', 'add', '--quiet', '-b', 'next', '../next')
+    expect((await take({ repository: join(folder, 'next') })).source).toMatchObject({ repository: join(folder, 'next'), branch: 'next' })
+  })
+
   test('with submodules, and one that had some', async () => {
     const first = commit({ a: '1' })
     git('update-index', '--add', '--cacheinfo', `160000,${first},vendor/lib`)
