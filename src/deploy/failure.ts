@@ -31,9 +31,14 @@ export function describeFailure(state: UnitState, { ready, timeoutMs }: { ready:
   }
   const { exit } = state
   if (exit === undefined) return `ended ${when}${state.result === 'success' ? '' : ` (${state.result})`}`
-  if (exit.how !== 'exited') return `was ended by ${signalName(exit.status)} ${when}${exit.how === 'dumped' ? ' and dumped core' : ''}`
+  return describeExit(exit, ` ${when}`)
+}
+
+/** How a main process ended, as the end of a sentence; `when` stands in it behind the verb. */
+export function describeExit(exit: NonNullable<UnitState['exit']>, when = ''): string {
+  if (exit.how !== 'exited') return `was ended by ${signalName(exit.status)}${when}${exit.how === 'dumped' ? ' and dumped core' : ''}`
   const setup = setupFailures[exit.status]
-  return setup !== undefined ? `did not start: ${setup}` : `exited with status ${exit.status} ${when}`
+  return setup !== undefined ? `did not start: ${setup}` : `exited with status ${exit.status}${when}`
 }
 
 function signalName(number: number): string {

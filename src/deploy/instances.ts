@@ -11,7 +11,8 @@ import { renderInstanceDropIn } from '../units/render.js'
 import type { InstalledApp } from './app.js'
 import type { ReleaseChoice } from './choose-release.js'
 
-const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+/** Where a command's program is looked up, after node's own folder. */
+export const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
 /** Writes the files of each instance of a generation. */
 export async function prepareInstances(app: InstalledApp, { release, config }: ReleaseChoice, generation: number): Promise<void> {
@@ -53,21 +54,22 @@ export async function prepareInstances(app: InstalledApp, { release, config }: R
 /**
  * The absolute path of a command's program: `node` is the one that `install` recorded, another word is
  * looked up as systemd would, and one with a slash stays as it is.
+ * @param key of the configuration that names it, for the message
  * @throws HoldfastError `config-invalid` where there is none
  */
-export function findProgram(program: string, node: string): string {
+export function findProgram(program: string, node: string, key = 'command'): string {
   if (program === 'node') return node
   if (program.includes('/')) {
-    if (isAbsolute(program) && !existsSync(program)) throw noProgram(program, 'there is no such file')
+    if (isAbsolute(program) && !existsSync(program)) throw noProgram(key, program, 'there is no such file')
     return program
   }
   const found = [dirname(node), ...systemPath].map((folder) => join(folder, program)).find((file) => existsSync(file))
-  if (found === undefined) throw noProgram(program, `it is in none of ${systemPath.join(' ')}`)
+  if (found === undefined) throw noProgram(key, program, `it is in none of ${systemPath.join(' ')}`)
   return found
 }
 
-function noProgram(program: string, why: string): HoldfastError {
-  return new HoldfastError('config-invalid', `command: ${program} cannot be run: ${why}`, {
+function noProgram(key: string, program: string, why: string): HoldfastError {
+  return new HoldfastError('config-invalid', `${key}: ${program} cannot be run: ${why}`, {
     hint: 'Install it, or write its absolute path, or a path in the release such as ./bin/server.',
   })
 }

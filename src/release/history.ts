@@ -19,7 +19,8 @@ export interface HistoryEntry {
   /** Absent where it did not come to one: a handover that was refused. */
   release?: string
   from?: string
-  outcome: 'live' | 'failed' | 'interrupted'
+  /** `migrated`: a deploy that was to run its hooks alone. */
+  outcome: 'live' | 'failed' | 'interrupted' | 'migrated'
   reason?: string
   /** Of a deploy or a rollback, from its begin. */
   durationMs: number

@@ -13,9 +13,11 @@ import { HoldfastError } from '../errors.js'
  * through a symbolic link, so that a folder swapped for a link in the middle leads nowhere.
  */
 
-interface Entry {
+export interface Entry {
   /** Relative to the folder, `/`-separated. */
   path: string
+  /** A path that leads to it by its folder's descriptor, until the visitor returns. */
+  at: string
   stat: BigIntStats
   /** A descriptor of a file or folder, open until the visitor returns. */
   fd?: number
@@ -42,14 +44,15 @@ export function fingerprintFolder(folder: string): string {
 /**
  * Copies the folder to a new one that belongs to the caller and that nobody may write to. Shares
  * blocks where the filesystem can (reflink). Set-user-ID bits and write permission are dropped; what
- * the owner of a file alone could read is opened to `group`, where one is given.
+ * the owner of a file alone could read is opened to `group`, where one is given, and by `everyone` to all.
  * @throws HoldfastError `release-failed`
  */
-export function copyFolder(folder: string, target: string, options: { group?: number } = {}): void {
+export function copyFolder(folder: string, target: string, options: { group?: number; everyone?: boolean } = {}): void {
   const folders: { path: string; mode: number }[] = []
   walk(folder, ({ path, stat, fd, target: link }) => {
     const to = join(target, path)
-    const mode = sealedMode(Number(stat.mode), options.group !== undefined)
+    const owned = options.everyone === true ? Number(stat.mode) | ((Number(stat.mode) >> 6) & 0o005) : Number(stat.mode)
+    const mode = sealedMode(owned, options.group !== undefined)
     if (link !== undefined) {
       symlinkSync(link, to)
     } else if (stat.isDirectory()) {
@@ -82,23 +85,29 @@ function finishFile(path: string, mode: number, stat: BigIntStats, group: number
   }
 }
 
-/** Read and execute as before, write for nobody; the group gets what the owner had. */
-function sealedMode(mode: number, forGroup: boolean): number {
+/**
+ * The mode of a file or folder of a release: read and execute as before, write for nobody, no
+ * set-user-ID, set-group-ID or sticky bit; with `forGroup` the group gets what the owner had.
+ */
+export function sealedMode(mode: number, forGroup: boolean): number {
   const sealed = mode & 0o555
   return forGroup ? sealed | ((sealed >> 3) & 0o050) : sealed
 }
 
-/** Visits a folder and all below it, parents first, in the order of names. */
-function walk(folder: string, visit: (entry: Entry) => void): void {
+/**
+ * Visits a folder and all below it, parents first, in the order of names; sockets, pipes and devices are left out.
+ * @throws HoldfastError `release-failed`
+ */
+export function walk(folder: string, visit: (entry: Entry) => void): void {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
   const visitFolder = (fd: number, path: string): void => {
-    visit({ path, stat: fstatSync(fd, { bigint: true }), fd })
+    visit({ path, at: `/proc/self/fd/${fd}`, stat: fstatSync(fd, { bigint: true }), fd })
     for (const name of readdirSync(`/proc/self/fd/${fd}`).sort()) {
       const at = `/proc/self/fd/${fd}/${name}`
       const child = path === '' ? name : `${path}/${name}`
       const stat = lstatSync(at, { bigint: true })
-      if (stat.isSymbolicLink()) visit({ path: child, stat, target: readlinkSync(at) })
+      if (stat.isSymbolicLink()) visit({ path: child, at, stat, target: readlinkSync(at) })
       else if (stat.isDirectory() || stat.isFile()) openEntry(at, child)
       // Sockets, pipes and devices are no code: they stay behind.
     }
@@ -108,7 +117,7 @@ function walk(folder: string, visit: (entry: Entry) => void): void {
     try {
       const stat = fstatSync(fd, { bigint: true })
       if (stat.isDirectory()) visitFolder(fd, path)
-      else if (stat.isFile()) visit({ path, stat, fd })
+      else if (stat.isFile()) visit({ path, at, stat, fd })
     } finally {
       closeSync(fd)
     }

@@ -1,0 +1,82 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, lstatSync, renameSync, type BigIntStats } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { HoldfastError } from '../errors.js'
+import { syncFolder } from './durable-file.js'
+import { copyFolder, walk } from './snapshot.js'
+import { makeReleasesFolder, removeRelease } from './store.js'
+
+export interface SealOptions {
+  /** Whether the folder was writable to the app's user: processes of that user may still hold it open, so what counts is a copy. */
+  touched: boolean
+  /** Of the app's own account: the group that may read it. */
+  group?: number
+  /** The most that it may hold, in bytes. Default: no limit. */
+  maxBytes?: number
+}
+
+export interface Sealed {
+  /** Of all its files, as long as they say they are. */
+  sizeBytes: number
+}
+
+/**
+ * Makes a folder of code a release's: the caller's own, written by nobody, synced, and there under its name as a whole
+ * or not at all. Both names are on one filesystem; the old one is gone afterwards. What turns out not to be sealed is
+ * copied, whether it is said to be touched or not.
+ * @throws HoldfastError `release-failed`
+ */
+export async function sealFolder(from: string, to: string, { touched, group, maxBytes }: SealOptions): Promise<Sealed> {
+  if (existsSync(to)) throw new HoldfastError('release-failed', `${to} is there already`)
+  const before = measure(from, group)
+  if (maxBytes !== undefined && before.sizeBytes > maxBytes) {
+    throw new HoldfastError('release-failed', `the release has ${before.sizeBytes} bytes now, which is more than source.max_size allows (${maxBytes})`)
+  }
+  makeReleasesFolder(dirname(to), group)
+  if (!touched && before.isSealed) {
+    // One syncfs(2) for all.
+    execFileSync('sync', ['--file-system', from])
+    moveFolder(from, to)
+    syncFolder(dirname(from))
+    return { sizeBytes: before.sizeBytes }
+  }
+  // Not below releases/: a restart removes there what it does not know.
+  const copy = join(dirname(from), 'sealed')
+  removeRelease(copy)
+  try {
+    // A dynamic user has no group of its own that would outlive it: what it alone could read, all may.
+    copyFolder(from, copy, group === undefined ? { everyone: process.geteuid?.() === 0 } : { group })
+  } catch (error) {
+    removeRelease(copy)
+    throw error
+  }
+  const { sizeBytes } = measure(copy, group)
+  moveFolder(copy, to)
+  removeRelease(from)
+  syncFolder(dirname(from))
+  return { sizeBytes }
+}
+
+/** The size of a folder's files, and whether all of it is the caller's own and written by nobody. */
+export function measure(folder: string, group?: number): { sizeBytes: number; isSealed: boolean } {
+  const own = BigInt(process.geteuid?.() ?? 0)
+  let sizeBytes = 0
+  let isSealed = true
+  const isSealedEntry = ({ mode, uid, gid }: BigIntStats, isLink: boolean): boolean =>
+    uid === own && (isLink || ((mode & 0o7222n) === 0n && (group === undefined || gid === BigInt(group))))
+  walk(folder, ({ stat, target }) => {
+    if (stat.isFile()) sizeBytes += Number(stat.size)
+    isSealed &&= isSealedEntry(stat, target !== undefined)
+  })
+  return { sizeBytes, isSealed }
+}
+
+/** To another folder it can be moved only by whom may write to it: its `..` changes. */
+function moveFolder(from: string, to: string): void {
+  const mode = lstatSync(from).mode & 0o777
+  if (process.geteuid?.() !== 0) chmodSync(from, mode | 0o200)
+  renameSync(from, to)
+  if (process.geteuid?.() !== 0) chmodSync(to, mode)
+  syncFolder(to)
+  syncFolder(dirname(to))
+}
