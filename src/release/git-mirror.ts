@@ -11,6 +11,8 @@ type Remote = Extract<Repository, { kind: 'remote' }>
 export interface MirrorOptions {
   /** The state folder of the app. */
   state: string
+  /** Of what the other side sends. */
+  onProgress?(progress: { bytes: number }): void
   onNote?(text: string): void
   signal?: AbortSignal
 }
@@ -27,7 +29,8 @@ export const mirrorName = (repository: string): string => createHash('sha256').u
  * @returns the path of the bare repository
  * @throws HoldfastError `fetch-failed`, `system-refused`
  */
-export async function updateMirror(repository: Remote, { state, onNote, signal }: MirrorOptions): Promise<string> {
+export async function updateMirror(repository: Remote, options: MirrorOptions): Promise<string> {
+  const { state, onNote } = options
   const folder = join(state, 'git')
   const name = mirrorName(repository.shown)
   const mirror = join(folder, `${name}.git`)
@@ -41,11 +44,11 @@ export async function updateMirror(repository: Remote, { state, onNote, signal }
   } catch (error) {
     throw explainSystemError(error)
   }
-  let result = await fetchBranches(repository, mirror, signal)
+  let result = await fetchBranches(repository, mirror, options)
   if (result.code !== 0 && brokenMirror.test(result.said.join('\n'))) {
     onNote?.(`the mirror of ${repository.shown} was broken, and is made anew: ${lastWords(result.said)}`)
     await rm(mirror, { recursive: true, force: true })
-    result = await fetchBranches(repository, mirror, signal)
+    result = await fetchBranches(repository, mirror, options)
   }
   // Whatever ended it but a SIGKILL, git has tidied up.
   if (result.code !== undefined) await rm(unfinished, { force: true })
@@ -60,7 +63,7 @@ export async function askRemoteHead(repository: Remote, signal?: AbortSignal): P
   return /^ref: refs\/heads\/(.+)\tHEAD$/m.exec(result.stdout)?.[1]
 }
 
-async function fetchBranches(repository: Remote, mirror: string, signal: AbortSignal | undefined): Promise<GitResult> {
+async function fetchBranches(repository: Remote, mirror: string, { signal, onProgress }: MirrorOptions): Promise<GitResult> {
   if (!existsSync(join(mirror, 'HEAD'))) {
     await rm(mirror, { recursive: true, force: true })
     const made = await runGit(['init', '--quiet', '--bare', '--template=', mirror], signal === undefined ? {} : { signal })
@@ -72,7 +75,7 @@ async function fetchBranches(repository: Remote, mirror: string, signal: AbortSi
       'fetch', '--prune', '--force', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head', '--update-shallow', '--progress',
       '--', repository.shown, '+refs/heads/*:refs/heads/*',
     ],
-    accessOptions(repository, signal),
+    { ...accessOptions(repository, signal), onReceived: (bytes) => onProgress?.({ bytes }) },
   )
 }
 
