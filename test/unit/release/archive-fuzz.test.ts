@@ -70,7 +70,7 @@ it.each(['tar', 'gzip', 'zip'])('a %s with any byte changed is taken as a whole 
   const place = makePlace()
   const random = makeRandom(20_261_121)
   const outcomes = { taken: 0, refused: 0 }
-  for (let n = 0; n < 600; n += 1) {
+  for (let n = 0; n < 200; n += 1) {
     const bytes = Buffer.from(whole)
     const changes = 1 + random(3)
     const at = Array.from({ length: changes }, () => random(bytes.length))
@@ -87,7 +87,7 @@ it('a tar whose headers are changed and whose checksums are right again is taken
   const random = makeRandom(7)
   const outcomes = { taken: 0, refused: 0 }
   const evil = ['..', '/', './', '../', 'a', 'a/file', '\0', '\u00ff', '7', '2', '1', '5', 'L', 'x', 'g', '0777', '99999999999']
-  for (let n = 0; n < 600; n += 1) {
+  for (let n = 0; n < 200; n += 1) {
     const bytes = Buffer.from(whole)
     const fields = [0, 100, 124, 156, 157, 257, 345]
     const header = 512 * random(bytes.length / 512)
