@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, createWriteStream, linkSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, createWriteStream, linkSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { beforeEach, expect, it } from 'vitest'
@@ -68,6 +68,14 @@ it.each<[string, () => unknown, object]>([
   const out = new Writable({ write: (chunk: Buffer, _encoding, done) => { bytes += chunk.length; done() } })
   await expect(packFolder(source, out)).rejects.toMatchObject(error)
   expect(bytes).toBe(0)
+})
+
+it('fails when a file goes while it packs', async () => {
+  const gone = (path: string): boolean => {
+    if (path === 'lib/run') rmSync(join(source, path))
+    return false
+  }
+  await expect(packFolder(source, createWriteStream(archive), { exclude: gone })).rejects.toMatchObject({ code: 'release-failed', message: expect.stringMatching(/source could not be packed: ENOENT/) })
 })
 
 it('fails as what it writes to fails', async () => {
