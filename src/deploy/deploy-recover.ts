@@ -47,7 +47,7 @@ export async function recoverDeploy(app: InstalledApp, own: string | undefined, 
       if (verdict.restoreWanted) restoreWanted(paths, state)
       forgetUnsealed(app, record)
       appendHistory(paths, {
-        at: new Date().toISOString(), kind: 'deploy', by: record.by, step: record.step, generation: state.generation + 1,
+        at: new Date().toISOString(), kind: record.kind ?? 'deploy', by: record.by, step: record.step, generation: state.generation + 1,
         ...(record.release === undefined ? {} : { release: record.release }),
         ...(record.began === undefined ? {} : { from: record.began }),
         outcome: 'interrupted', reason: `was killed, or the machine went down, at step ${record.step}`,
