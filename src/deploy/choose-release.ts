@@ -5,7 +5,7 @@ import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import type { State } from '../release/state.js'
 import { listReleases, readRelease, releaseFolder, takeFolder } from '../release/store.js'
-import { runProgram } from '../systemd/systemctl.js'
+import { groupOf } from './account-group.js'
 import type { InstalledApp } from './app.js'
 import { findWanted } from './wanted.js'
 import type { HandoverOrder, HandoverRequest } from './request.js'
@@ -60,14 +60,4 @@ function orderedRelease({ paths: { app } }: InstalledApp, { live }: State, { rel
 function withConfig(app: InstalledApp, release: Release, reused: boolean | undefined): ReleaseChoice {
   const { config, notes } = loadReleaseConfig(app.config, releaseFolder(app.paths, release))
   return { release, reused, config, notes }
-}
-
-/** The group that may read what the owner of the source alone could: the app's own account's. */
-export async function groupOf({ user }: Config): Promise<{ group?: number }> {
-  if (user === undefined) return {}
-  const { status, stdout } = await runProgram('id', ['-g', '--', user])
-  if (status !== 0) {
-    throw new HoldfastError('machine-unfit', `user = ${JSON.stringify(user)}: there is no such account`, { hint: `adduser --system --group ${user}` })
-  }
-  return { group: Number(stdout) }
 }

@@ -1,5 +1,5 @@
 import type { InstalledApp } from './app.js'
-import { groupOf } from './choose-release.js'
+import { groupOf } from './account-group.js'
 import { checkCode, planHooks, requireProgram, type HookPlans } from './deploy-check.js'
 import { fetchAll, unpackAll } from './deploy-code.js'
 import { tellingOf } from './deploy-log.js'

@@ -1,14 +1,12 @@
-import { join } from 'node:path'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { appendHistory } from '../release/history.js'
 import type { Release } from '../release/release.js'
 import { readState, type State } from '../release/state.js'
-import { dropRelease, newReleaseId, writeRelease } from '../release/store.js'
-import { sealFolder } from '../release/seal.js'
+import { newReleaseId } from '../release/store.js'
 import { afterDrainService } from '../units/names.js'
-import { groupOf } from './choose-release.js'
+import { groupOf } from './account-group.js'
 import type { InstalledApp } from './app.js'
-import { checkCode, planHooks, requireProgram, type CheckedCode, type HookPlan } from './deploy-check.js'
+import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
 import { fetchAll, unpackAll } from './deploy-code.js'
 import { runPlanned, StepError } from './deploy-hooks.js'
 import type { DeployLog, StepTelling } from './deploy-log.js'
@@ -21,6 +19,7 @@ import { openRecord } from './open-record.js'
 import { orderHandover } from './order.js'
 import { stepNames } from './progress.js'
 import { tidy } from './tidy.js'
+import { sealRelease } from './seal-release.js'
 import { recordWanted, restoreWanted } from './wanted.js'
 
 /** A deploy at work. */
@@ -86,7 +85,7 @@ async function bringLive(work: Deploy, began: State): Promise<Outcome> {
     return { outcome: 'migrated' }
   }
 
-  const release = await log.run('seal', (telling) => seal(site, checked, { id, touched, install: plans.install }, telling))
+  const release = await log.run('seal', (telling) => sealRelease(site, checked, { id, touched, install: plans.install }, telling))
   const wanted = await log.run('record', async () => recordWanted(app.paths, began, release))
   const live = await log.run('handover', (telling) => handOverTo(work, wanted, release, plans.afterDrain.action === 'run', telling))
   await prune(work)
@@ -102,39 +101,6 @@ async function verify(site: DeploySite, code: CheckedCode['code'], telling: Step
   }
   if (checked.version !== undefined) telling.result(`version ${checked.version}`)
   return checked
-}
-
-/** The metadata is written before the folder has its name: code without it is cleared away by whoever prunes. */
-async function seal({ app, group }: DeploySite, { code, config, version }: CheckedCode, made: { id: string; touched: boolean; install: HookPlan }, telling: StepTelling): Promise<Release> {
-  const { paths } = app
-  requireProgram(app, config, code.folder)
-  const release: Release = {
-    id: made.id,
-    createdAt: new Date().toISOString(),
-    source: code.source,
-    ...(code.overlay === undefined ? {} : { overlay: code.overlay }),
-    ...(version === undefined ? {} : { version }),
-    fingerprint: code.fingerprint,
-    dependencies: { ...dependenciesOf(made.install), node: process.version },
-    outcome: 'untried',
-  }
-  writeRelease(paths, release)
-  try {
-    const sealed = await sealFolder(code.folder, join(paths.releases, made.id), { touched: made.touched, maxBytes: app.config.source.maxBytes, ...(group === undefined ? {} : { group }) })
-    release.sizeBytes = sealed.sizeBytes
-    writeRelease(paths, release)
-  } catch (error) {
-    dropRelease(paths, made.id)
-    throw error
-  }
-  telling.result(`release ${made.id}${version === undefined ? '' : `, version ${version}`}`)
-  return release
-}
-
-function dependenciesOf(plan: HookPlan): { outcome: 'installed' | 'reused' | 'skipped' | 'none'; why?: string } {
-  if (plan.action === 'run') return { outcome: 'installed' }
-  if (plan.action === 'reuse') return { outcome: 'reused', why: plan.why }
-  return plan.why === '--no-install' ? { outcome: 'skipped', why: plan.why } : { outcome: 'none', why: plan.why }
 }
 
 async function handOverTo({ app, request, log, signal, since }: Deploy, wanted: State, release: Release, afterDrain: boolean, telling: StepTelling): Promise<{ generation: number }> {

@@ -23,6 +23,7 @@ export const events = {
   'shutdown-began': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90f', priority: 5 },
   'shutdown-killed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f910', priority: 4 },
   'record-rebuilt': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f911', priority: 4 },
+  'version-fetched': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f916', priority: 6 },
   'after-drain-began': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f912', priority: 6 },
   'after-drain-done': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f913', priority: 5 },
   'after-drain-failed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f914', priority: 3 },

@@ -1,18 +1,19 @@
 import { rmSync } from 'node:fs'
-import { HoldfastError } from '../errors.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import { changeState, type State } from '../release/state.js'
 import { listReleases, readRelease } from '../release/store.js'
 import { denotes, readWanted, wantedFile, writeWanted } from '../release/wanted.js'
 import type { InstalledApp } from './app.js'
+import { fetchVersion } from './fetch-version.js'
 
 /**
  * The release that somebody wrote into the file `wanted`, by its id or its version; undefined where the file names what
- * is recorded anyway.
- * @throws HoldfastError `release-failed` when it is nowhere to be had
+ * is recorded anyway. A version that is not on disk is fetched.
+ * @throws HoldfastError `release-failed`, `fetch-failed`, `archive-refused` or `config-invalid`
  */
-export async function findWanted({ paths }: InstalledApp, state: State): Promise<Release | undefined> {
+export async function findWanted(app: InstalledApp, state: State): Promise<Release | undefined> {
+  const { paths } = app
   const word = readWanted(paths)
   if (word === undefined) return undefined
   const onDisk = listReleases(paths)
@@ -20,10 +21,7 @@ export async function findWanted({ paths }: InstalledApp, state: State): Promise
   const recorded = onDisk.filter(({ id }) => id === state.wanted || id === state.live?.release)
   if (recorded.some((release) => denotes(word, release))) return undefined
   const found = onDisk.findLast((release) => denotes(word, release))
-  if (found !== undefined) return found
-  throw new HoldfastError('release-failed', `${wantedFile(paths)} names ${JSON.stringify(word)}, which is neither a release on disk nor the version of one`, {
-    hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}releases ${paths.app}   # those that there are`,
-  })
+  return found ?? fetchVersion(app, word)
 }
 
 /** Records what is about to be brought up. The file first: a power cut in between leaves the state as the truth. */
