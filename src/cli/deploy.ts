@@ -172,10 +172,11 @@ async function withStaging<T>(app: InstalledApp, request: DeployRequest, asked: 
     makeStaging(paths, request)
     if (options.remote !== undefined) print(JSON.stringify({ type: 'ready', version }))
     const files = spoolFiles(stagingFolder(paths, request.id))
-    const input = process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>
-    const frames = options.remote === undefined ? undefined : new FrameReader(input)
+    // Not even opened where nothing is to be read of it: it may be the list of a loop around us.
+    const input = isNeeded(asked, options) ? (process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>) : undefined
+    const frames = input === undefined || options.remote === undefined ? undefined : new FrameReader(input)
     for (const [one, file] of [[asked.source, files.source], [asked.overlay, files.overlay]] as const) {
-      if (one?.kind === 'input') await spool(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
+      if (one?.kind === 'input' && input !== undefined) await spool(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
     }
     // Only for as long as it has not begun: a deploy does not end with its client.
     void frames?.end().then(() => gone.abort(new HoldfastError('fetch-failed', 'the connection ended: nothing was begun')), () => {})
@@ -185,6 +186,10 @@ async function withStaging<T>(app: InstalledApp, request: DeployRequest, asked: 
     throw error
   }
 }
+
+/** Of another machine, the end of it tells that its client is gone. */
+const isNeeded = ({ source, overlay }: { source: AskedSource; overlay: AskedSource | undefined }, { remote }: DeployOptions): boolean =>
+  remote !== undefined || source.kind === 'input' || overlay?.kind === 'input'
 
 async function showPlan(app: InstalledApp, source: AskedSource, overlay: AskedSource | undefined, options: DeployOptions): Promise<number> {
   const request = requestOf(app, source, overlay, options)
@@ -199,7 +204,7 @@ async function showPlan(app: InstalledApp, source: AskedSource, overlay: AskedSo
     print(planText(plan))
     if (await isDeploying(app.paths, app.systemd)) print(`Now, ${busyText(app)}.`)
   }
-  process.stdin.destroy()
+  if (isNeeded({ source, overlay }, options)) process.stdin.destroy()
   return 0
 }
 
@@ -232,7 +237,7 @@ async function deployHere(app: InstalledApp, source: AskedSource, overlay: Asked
   })
   const end = await followDeploy(app, request.id, request.again, (event) => printer.event(event))
   printer.event(end)
-  process.stdin.destroy()
+  if (isNeeded({ source, overlay }, options)) process.stdin.destroy()
   return end.status
 }
 
