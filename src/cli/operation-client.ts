@@ -75,10 +75,11 @@ export async function withStaging<T>(app: InstalledApp, request: OperationReques
     makeStaging(paths, request)
     if (options.remote !== undefined) print(JSON.stringify({ type: 'ready', version }))
     const files = spoolFiles(stagingFolder(paths, request.id))
-    const input = process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>
-    const frames = options.remote === undefined ? undefined : new FrameReader(input)
+    // Not even opened where nothing is to be read of it: it may be the list of a loop around us.
+    const input = isNeeded(asked, options) ? (process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>) : undefined
+    const frames = input === undefined || options.remote === undefined ? undefined : new FrameReader(input)
     for (const [one, file] of [[asked.source, files.source], [asked.overlay, files.overlay]] as const) {
-      if (one?.kind === 'input') await spool(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
+      if (one?.kind === 'input' && input !== undefined) await spool(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
     }
     // Only for as long as it has not begun: a deploy does not end with its client.
     void frames?.end().then(() => gone.abort(new HoldfastError('fetch-failed', 'the connection ended: nothing was begun')), () => {})
@@ -88,6 +89,10 @@ export async function withStaging<T>(app: InstalledApp, request: OperationReques
     throw error
   }
 }
+
+/** Of another machine, the end of it tells that its client is gone. */
+export const isNeeded = ({ source, overlay }: Inputs, { remote }: ClientOptions): boolean =>
+  remote !== undefined || source?.kind === 'input' || overlay?.kind === 'input'
 
 /**
  * Runs an operation in its unit, and shows how it goes.
@@ -122,7 +127,7 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
   })
   const end = await followDeploy(app, request.id, request.again, (event) => printer.event(event))
   printer.event(end)
-  process.stdin.destroy()
+  if (isNeeded(inputs, options)) process.stdin.destroy()
   return end.status
 }
 

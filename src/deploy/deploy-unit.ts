@@ -78,6 +78,9 @@ export const holderOf = (paths: AppPaths): DeployRecord | undefined => readDeplo
 const followMs = 100
 const lookMs = 1_000
 
+/** Of a killed deploy's output, as many lines are shown again. */
+const logLines = 12
+
 /**
  * Passes the events of a deploy on as they come.
  * @returns its last one; where its unit is gone without it, one that says so
@@ -85,9 +88,13 @@ const lookMs = 1_000
 export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, id: string, again: string, onEvent: (event: DeployEvent) => void): Promise<DeployEvent & { type: 'end' }> {
   const { paths } = app
   const reader = new EventReader(eventsFile(paths, id))
+  const output: string[] = []
   const pass = (): (DeployEvent & { type: 'end' }) | undefined => {
     for (const event of reader.read()) {
       if (event.type === 'end') return event
+      if (event.type === 'step' && event.state === 'began') output.length = 0
+      if (event.type === 'output') output.push(event.line)
+      if (output.length > logLines) output.shift()
       onEvent(event)
     }
     return undefined
@@ -100,7 +107,7 @@ export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, i
     lookedAt = Date.now()
     if (await runsDeploy(app, id)) continue
     // Its last words may have come in between.
-    return pass() ?? (await endOfKilled(app, id, again, Date.now() - begin))
+    return pass() ?? (await endOfKilled(app, { id, again, output, durationMs: Date.now() - begin }))
   }
 }
 
@@ -110,9 +117,8 @@ async function runsDeploy({ paths, systemd }: { paths: AppPaths; systemd: System
   return (await systemd.property(deployService(paths.app), 'Description')).includes(id)
 }
 
-async function endOfKilled(app: { paths: AppPaths; systemd: Systemd }, id: string, again: string, durationMs: number): Promise<DeployEvent & { type: 'end' }> {
-  const { paths, systemd } = app
-  const record = readDeployRecord(paths)
+async function endOfKilled(app: { paths: AppPaths; systemd: Systemd }, { id, again, output, durationMs }: { id: string; again: string; output: string[]; durationMs: number }): Promise<DeployEvent & { type: 'end' }> {
+  const record = readDeployRecord(app.paths)
   const step = record?.id === id ? record.step : 'fetch'
   const goesOn = step === 'handover' ? 'The handover that it ordered goes on without it. ' : ''
   return {
@@ -120,7 +126,7 @@ async function endOfKilled(app: { paths: AppPaths; systemd: Systemd }, id: strin
     failure: {
       step,
       message: `the deploy was killed at step ${step}. ${goesOn}${await servingWords(app)}`,
-      log: await systemd.logTail(deployService(paths.app), '', 10),
+      log: output,
       hint: `${again}   # finishes or undoes what it left`,
     },
   }

@@ -249,3 +249,93 @@ describe('a deploy that is killed in a hook', () => {
     expect((await history(shop)).at(-1)).toMatchObject({ outcome: 'interrupted', step: 'migrate' })
   })
 })
+
+describe('a deploy that is killed in its handover', () => {
+  it('goes live all the same, and the next one knows', async () => {
+    const shop = await installed('dhand', '')
+    await shop.release('2', { before: 'await new Promise((resolve) => setTimeout(resolve, 2_500))' })
+    const client = holdfast('deploy', shop.name)
+    await atStep(shop, 'handover')
+    await waitFor('the new generation starts', async () => (await activeState(`${shop.name}@2.1.service`)) === 'activating')
+    await systemctl('kill', '--signal=SIGKILL', `${shop.name}-deploy.service`)
+    const killed = await client
+    expect(killed.status).toBe(1)
+    expect(killed.stderr).toContain('the deploy was killed at step handover. The handover that it ordered goes on without it.')
+
+    await shop.release('3')
+    const next = await deploy(shop)
+    expect(next.status, JSON.stringify(next.events)).toBe(0)
+    const said = next.events.flatMap(({ type, text }) => (type === 'note' ? [text as string] : [])).join('\n')
+    expect(said).toContain('still goes on: waiting for its end')
+    expect(said).toMatch(/was cut off at step handover: its release \S+ is live/)
+    expect((await history(shop)).map(({ outcome, generation }) => [outcome, generation])).toEqual([['live', 1], ['live', 2], ['live', 3]])
+    expect((await ask(shop)).release).toBe('3')
+    expect(leftovers(shop)).toEqual([])
+  })
+})
+
+describe('a deploy from another machine', () => {
+  it('sends what is there, and ends as the deploy here does', async () => {
+    const shop = await installed('dremote')
+    const ssh = `/srv/${shop.name}-ssh`
+    // What sshd does with the command: the login shell gets it as one text.
+    await writeFile(ssh, `#!/bin/sh\nfor command; do :; done\nSSH_CONNECTION='192.0.2.7 1 192.0.2.8 22' exec sh -c "$command"\n`, { mode: 0o755 })
+    const bin = '/usr/local/bin/holdfast'
+    await writeFile(bin, `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`, { mode: 0o755 })
+    onTestFinished(() => Promise.all([rm(ssh), rm(bin)]).then(() => {}))
+    const remote = (...words: string[]) => run(process.execPath, [cli, 'deploy', ...words, '--to', 'anna@shop'], { env: { HOLDFAST_SSH: ssh }, cwd: shop.folder })
+
+    await shop.release('2')
+    const first = await remote('.')
+    expect(first.status, first.stdout + first.stderr).toBe(0)
+    expect(first.stdout).toContain(`deploys ${shop.folder} to ${shop.name}`)
+    expect((await ask(shop)).release).toBe('2')
+    expect((await history(shop)).at(-1)).toMatchObject({ by: 'root@192.0.2.7', outcome: 'live' })
+
+    const bad = await remote('/dev/null')
+    expect(bad.status).toBe(2)
+    await shop.release('bad', broken['crashes at its start'])
+    const failed = await remote(shop.name, '.')
+    expect(failed.status).toBe(1)
+    expect(failed.stderr).toContain('failed at step handover')
+    expect(failed.stderr).toContain('no such module: stripe')
+
+    const dry = await remote(shop.name, '.', '--dry-run')
+    expectSuccess(dry)
+    expect(dry.stdout).toContain(`Would deploy ${shop.folder} to ${shop.name}`)
+    expect(leftovers(shop)).toEqual([])
+  })
+})
+
+describe('a deploy from git', () => {
+  it('takes the branch, then what is new on it by default, and lays an overlay over it', async () => {
+    const shop = await installed('dgit', '')
+    const repository = `/srv/${shop.name}-repository`
+    onTestFinished(() => rm(repository, { recursive: true, force: true }))
+    const git = (...args: string[]) => mustRun('git', ['-C', repository, '-c', 'user.name=t', '-c', 'user.email=t@example.com', ...args])
+    const commit = async (release: string) => {
+      await shop.release(release)
+      await mustRun('cp', ['-rT', shop.folder, repository])
+      await git('add', '-A')
+      await git('commit', '-qm', release)
+    }
+    await mustRun('git', ['init', '-q', '-b', 'main', repository])
+    await commit('2')
+    await writeFile('/srv/VERSION', '2.0.0+overlay\n')
+    const overlay = `/srv/${shop.name}-overlay.tar.gz`
+    await mustRun('tar', ['-czf', overlay, '-C', '/srv', 'VERSION'])
+    onTestFinished(() => Promise.all([rm(overlay), rm('/srv/VERSION')]).then(() => {}))
+    const first = await deploy(shop, repository, '--branch', 'main', '--overlay', overlay)
+    expect(first.status, JSON.stringify(first.events) + first.stderr).toBe(0)
+    const release = JSON.parse(await readFile(`/var/lib/holdfast/${shop.name}/releases/${endOf(first.events).release}.json`, 'utf8')) as Record<string, unknown>
+    expect(release).toMatchObject({ source: { kind: 'git', repository, branch: 'main' }, overlay: { name: overlay.slice(5) }, version: '2.0.0+overlay', outcome: 'good' })
+    expect((await ask(shop)).release).toBe('2')
+
+    await commit('3')
+    const second = await deploy(shop, `${repository}/.git`)
+    expect(second.status, JSON.stringify(second.events) + second.stderr).toBe(0)
+    expect((await ask(shop)).release).toBe('3')
+    const bad = await deploy(shop, repository, '--commit', 'abcdef1234')
+    expect(endOf(bad.events).failure?.step).toBe('fetch')
+  })
+})
