@@ -213,3 +213,38 @@ it('says who is deploying what since when, and waits with --wait', async () => {
   await expectTruth(app, '3')
   expect(historyOf(app).slice(-2)).toMatchObject([{ outcome: 'live', generation: 2 }, { outcome: 'live', generation: 3 }])
 })
+
+it('a version that is written into the file wanted: from the disk, or fetched with its checksum file', async () => {
+  const archives: Record<string, Buffer> = {}
+  const downloads = await startDownloads((request, response) => {
+    const body = archives[request.url ?? '']
+    if (body === undefined) response.writeHead(404).end()
+    else response.end(body)
+  })
+  await downloads.trust()
+  const app = await withRelease1('wanted', { tables: `[source]\nurl = "${downloads.url}/shop-{version}.tar.gz"` })
+  const publish = async (release: string, checksumOf = release): Promise<void> => {
+    const name = `shop-${release}.0.0.tar.gz`
+    const file = await pack(await app.tree(release), 'tar.gz', `shop-${release}.0.0`)
+    archives[`/${name}`] = await readFile(file)
+    archives[`/${name}.sha256`] = Buffer.from(`${checksumOf === release ? sha256Of(file) : '0'.repeat(64)}  ${name}\n`)
+  }
+  await publish('2')
+  await publish('3', 'another')
+  const want = async (version: string): Promise<Result> => {
+    await writeFile(join(app.state, 'wanted'), `${version}\n`)
+    return run('systemctl', ['restart', app.name])
+  }
+  expectSuccess(await want('2.0.0'))
+  await expectTruth(app, '2')
+  expect(await liveRelease(app)).toMatchObject({ version: '2.0.0', outcome: 'good', source: { kind: 'archive', url: `${downloads.url}/shop-2.0.0.tar.gz` } })
+  expectSuccess(await want('1.0.0'))
+  await expectTruth(app, '1')
+  // Not published, and not what its checksum says: nothing changes, and what is wanted is what is live.
+  for (const version of ['9.9.9', '3.0.0', '../../etc']) {
+    expect((await want(version)).status, version).toBe(1)
+    expect(await ask(app)).toMatchObject({ release: '1', generation: '3' })
+  }
+  expectSuccess(await want('2.0.0'))
+  await expectTruth(app, '2')
+})
