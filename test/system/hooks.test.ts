@@ -184,7 +184,7 @@ describe('the end of a hook', () => {
     await expectNothingLeft(site)
   })
 
-  it('is known over a daemon-reexec, and where somebody stops its unit', async () => {
+  it('is known over a daemon-reexec, where somebody stops its unit, and where its lines cannot be told', async () => {
     const site = await makeHookSite('reexec')
     let reexec: Promise<unknown> | undefined
     const result = await site.run(`echo begun; ${untilGo}; echo ended; exit 3`, {
@@ -200,6 +200,8 @@ describe('the end of a hook', () => {
     expect(stopped).toMatchObject({ ok: false, reason: expect.stringMatching(/^was (stopped before its end|ended by SIGTERM)$/) })
     const ended = await site.run(`echo begun; ${untilGo}`, { onLine: () => void endHook(site.app) })
     expect(ended.ok).toBe(false)
+    const full = site.run(`echo begun; ${untilGo}`, { onLine: () => { throw new Error('the disk is full') } })
+    await expect(full).rejects.toThrow('the disk is full')
     await expectNothingLeft(site)
   })
 
