@@ -9,9 +9,16 @@ export function makeProgramFiles(): { folder: string; node: string; cli: string 
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const node = join(folder, 'bin/node')
   const cli = join(folder, 'lib/holdfast/dist/cli/main.js')
-  for (const file of [node, cli, ...['holdfast/package.json', 'holdfast/units/app.service', 'commander/index.js'].map((path) => join(folder, 'lib', path))]) {
+  const files = {
+    'holdfast/package.json': '{ "dependencies": { "commander": "1" }, "optionalDependencies": { "not-there": "1" } }',
+    'holdfast/units/app.service': '',
+    'commander/package.json': '{ "dependencies": { "@scope/below": "1" } }',
+    'commander/index.js': '',
+    '@scope/below/package.json': '{ "dependencies": { "commander": "1" } }',
+  }
+  for (const [file, text] of [[node, ''], [cli, ''], ...Object.entries(files).map(([path, text]) => [join(folder, 'lib', path), text])] as [string, string][]) {
     mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
-    writeFileSync(file, '')
+    writeFileSync(file, text)
   }
   return { folder, node, cli }
 }

@@ -79,6 +79,91 @@ program
   })
 
 program
+  .command('deploy')
+  .description('bring a release: fetch, unpack, verify, run its hooks, hand over')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .argument('[source]', "a folder, an archive, an address, a git repository, or - for an archive on standard input; absent: the app's source folder")
+  .option('--branch <name>', 'of a git repository; absent: the one deployed last')
+  .option('--commit <hash>', "on that branch; absent: the branch's tip")
+  .option('--sha256 <sum>', 'what the archive must have')
+  .option('--overlay <archive>', 'unpack it over the source')
+  .option('--overlay-sha256 <sum>', 'what the overlay must have')
+  .option('--no-install', 'do not run hooks.install')
+  .option('--no-migrate', 'do not run hooks.migrate')
+  .option('--migrate-only', 'end after hooks.migrate: nothing goes live')
+  .option('--wait', 'wait while somebody else deploys')
+  .option('--dry-run', 'fetch and verify, show what would be done, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .option('--to <user@host>', 'deploy on another machine, by ssh')
+  .addOption(new Option('--remote <client>').hideHelp())
+  .addHelpText('after', '\nCtrl-C ends the watching, not the deploy.\nExit status: 0 live; 1 failed, what was live serves on; 2 refused, nothing was begun.')
+  .action(async (app: string | undefined, source: string | undefined, options: object) => {
+    const { deployCommand } = await import('./deploy.js')
+    process.exitCode = await deployCommand([app, source].filter((word) => word !== undefined), { ...globals(), ...options })
+  })
+
+program
+  .command('rollback')
+  .description('bring back a release that is on disk; runs no hooks')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .argument('[release]', 'by its id, the begin of its id, or its version; absent: the last good one before the live one')
+  .option('--force', 'past releases whose hooks.after_drain has run')
+  .option('--wait', 'wait while somebody else deploys')
+  .option('--dry-run', 'show where it would go, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nCtrl-C ends the watching, not the rollback.\nExit status: 0 live; 1 failed, what was live serves on; 2 refused, nothing was begun.')
+  .action(async (app: string | undefined, release: string | undefined, options: object) => {
+    const { rollbackCommand } = await import('./rollback.js')
+    process.exitCode = await rollbackCommand([app, release].filter((word) => word !== undefined), { ...globals(), ...options })
+  })
+
+program
+  .command('apply')
+  .description('bring up exactly what is recorded; nothing where that serves already')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .option('--wait', 'wait while somebody else deploys')
+  .option('--dry-run', 'show what it would bring up, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nExit status: 0 as recorded, or nothing is recorded; 1 failed, what was live serves on; 2 refused, nothing was begun.')
+  .action(async (app: string | undefined, options: object) => {
+    const { applyCommand } = await import('./apply.js')
+    process.exitCode = await applyCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('releases')
+  .description('list the releases of an app: where each came from, how it went, and where a rollback goes')
+  .argument('[app]', 'default: that of ./holdfast.toml, else the only one')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .action(async (app: string | undefined, options: { json?: boolean }) => {
+    const { releasesCommand } = await import('./releases.js')
+    await releasesCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('history')
+  .description('list what was deployed: who, what, when, and how it went')
+  .argument('[app]', 'default: that of ./holdfast.toml, else the only one')
+  .option('-n, --number <count>', 'so many of the newest', '20')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .action(async (app: string | undefined, options: { json?: boolean; number: string }) => {
+    const { historyCommand } = await import('./history.js')
+    await historyCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('prune')
+  .description('remove old releases that nothing needs')
+  .argument('[app]', 'default: that of ./holdfast.toml, else the only one')
+  .option('--keep <count>', 'so many besides those that are needed', '5')
+  .option('--dry-run', 'show what would go, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .action(async (app: string | undefined, options: { json?: boolean; keep: string; dryRun?: boolean }) => {
+    const { pruneCommand } = await import('./prune.js')
+    await pruneCommand(app, { ...globals(), ...options })
+  })
+
+program
   .command('logs')
   .description("show an app's journal: the app, its sockets and its handovers")
   .usage('[--user] <app> [-f] [journalctl options]')
@@ -140,6 +225,14 @@ program
     process.exitCode = await handover(app, { ...globals(), ...options })
   })
 program
+  .command('deploy-run', { hidden: true })
+  .argument('<app>')
+  .argument('<id>')
+  .action(async (app: string, id: string) => {
+    const { deployRun } = await import('./deploy-run.js')
+    process.exitCode = await deployRun(app, id, globals())
+  })
+program
   .command('drain', { hidden: true })
   .argument('<app>')
   .action(async (app: string) => {
@@ -154,6 +247,17 @@ program
     const { openUnits } = await import('./context.js')
     const { boundShutdown } = await import('../deploy/shutdown.js')
     await boundShutdown(openUnits(app, globals()))
+  })
+program
+  .command('after-drain', { hidden: true })
+  .argument('<app>')
+  .option('--again', 'look whether it is to be started once more')
+  .action(async (app: string, options: { again?: boolean }) => {
+    const { openApp } = await import('./context.js')
+    const { lookAgain, runAfterDrain } = await import('../deploy/after-drain.js')
+    const opened = openApp(app, globals())
+    if (options.again === true) await lookAgain(opened)
+    else process.exitCode = await runAfterDrain(opened)
   })
 program
   .command('activate', { hidden: true })

@@ -1,17 +1,25 @@
 import type { AppStatus, AppState, InstanceStatus } from '../deploy/app-status.js'
+import { operationWords } from '../deploy/progress.js'
 import { alignRows, bytesWords, drainWords, plainText, spanWords, timeWords } from './words.js'
 
 /** An app's status for people to read. Pure: `now` is in milliseconds. */
 export function statusText(status: AppStatus, now: number): string {
-  const { app, live, service, listeners, instances, lastHandover, problems } = status
+  const { app, live, deploy, afterDrain, wanted, service, listeners, instances, lastHandover, problems } = status
   const rows = [
-    [status.serving ? 'live' : 'recorded', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
+    [status.serving ? 'live' : 'recorded', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}${live.version === null ? '' : ` (${plainText(live.version)})`}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
     ['service', `${service.unit} is ${service.active}${service.active === 'failed' ? `: systemctl ${status.scope === 'user' ? '--user ' : ''}status ${service.unit}` : ''}`],
     ...listeners.map(({ name, unit, addresses, active }) => [
       'listener', `${name}  ${addresses.join(', ')}  ${active === 'active' ? 'listening' : active} (${unit})`,
     ]),
   ]
+  if (live !== null && live.source !== null) rows.splice(1, 0, ['source', plainText(live.source)])
+  if (deploy?.running === true) rows.push(['deploy', deployText(deploy, now)])
   if (lastHandover !== null) rows.push(['handover', handoverText(lastHandover, live?.generation, now)])
+  if (afterDrain !== null && afterDrain.state !== 'failed') rows.push(['after_drain', afterDrainText(afterDrain, now)])
+  if (wanted !== null) {
+    const which = wanted.release === null ? `${wanted.text}, not on disk yet` : wanted.release === wanted.text ? wanted.text : `${wanted.text} (release ${wanted.release})`
+    rows.push(['wanted', `${plainText(which)}: systemctl ${status.scope === 'user' ? '--user ' : ''}restart ${app} brings it up`])
+  }
   const lines = [`${app}: ${stateWords(status)}`, ...alignRows(rows).map((line) => `  ${line}`)]
   if (instances.length > 0) {
     lines.push('', ...alignRows(instances.map((instance) => instanceRow(instance, now))).map((line) => `  ${line}`))
@@ -59,6 +67,18 @@ function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number
   const took = `${(durationMs / 1000).toFixed(1)} s`
   const what = generation === live ? '' : release === null ? 'refused, ' : `generation ${generation}, release ${release}, `
   return `${ago(at, now)}: ${what}${outcome === 'live' ? `live after ${took}` : `failed after ${took}: ${plainText(reason ?? 'no reason recorded')}`}`
+}
+
+function deployText({ kind, by, what, since, step }: NonNullable<AppStatus['deploy']>, now: number): string {
+  if (since === null) return 'one has just begun'
+  return `${plainText(`${by} ${operationWords(kind, what ?? '')}`)} since ${timeWords(since)} (${ago(since, now)})${step === null ? '' : `, step ${plainText(step)}`}`
+}
+
+function afterDrainText({ release, state, since, waitsFor }: NonNullable<AppStatus['afterDrain']>, now: number): string {
+  const whose = `of release ${release}, since ${timeWords(since)} (${ago(since, now)})`
+  if (state === 'running') return `runs: the hook ${whose}`
+  const what = waitsFor.length === 0 ? '' : ` for generation${waitsFor.length === 1 ? '' : 's'} ${waitsFor.join(', ')}`
+  return `waits${what}: the hook ${whose}`
 }
 
 function instanceRow({ generation, process, phase, pid, since, memoryBytes, restarts, status, failure }: InstanceStatus, now: number): string[] {

@@ -1,6 +1,7 @@
 import { checkManager } from '../deploy/preflight.js'
 import { planUninstall, uninstall } from '../deploy/uninstall.js'
 import { Systemctl } from '../systemd/systemctl.js'
+import { deployService, hookService } from '../units/names.js'
 import { placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 
@@ -11,7 +12,7 @@ export async function uninstallCommand(app: string, options: GlobalOptions & { d
   const { remove, data, dropIns } = plan
   if (options.dryRun === true) {
     const systemctl = options.user === true ? 'systemctl --user' : 'systemctl'
-    print(`Would run:\n    ${systemctl} stop ${app}.service ${app}-drain.service   # waits for every drain\n\nWould remove:`)
+    print(`Would run:\n    ${systemctl} stop ${deployService(app)} ${hookService(app)}   # should somebody deploy\n    ${systemctl} stop ${app}.service ${app}-drain.service   # waits for every drain\n\nWould remove:`)
     for (const path of remove) print(`    ${path}`)
   } else {
     print(`Stopping ${app}; this waits until every generation has drained.`)

@@ -9,6 +9,9 @@ export function spanWords(ms: number): string {
   return join(Math.floor(hours / 24), 'd', hours % 24, 'h')
 }
 
+/** How long something took: tenths of a second below a minute, `12.1 s`, then as `spanWords`. */
+export const durationWords = (ms: number): string => (ms < 59_950 ? `${(ms / 1000).toFixed(1)} s` : spanWords(ms))
+
 /** Bytes as systemd writes them: `712.0K`, `45.3M`, `1.2G`. */
 export function bytesWords(bytes: number): string {
   let value = bytes / 1024

@@ -5,11 +5,13 @@ import { quote, tomlList } from './quote.js'
 
 const example = 'command = ["node", "server.js"]'
 
-/** A command to paste; a long one would bury the message. */
-function showCommand(argv: string[]): string {
-  const shown = `command = ${tomlList(argv)}`
-  return shown.length > 500 ? example : shown
+/** A line to paste; a long one would bury the message. */
+function showLine(key: string, argv: string[], instead: string): string {
+  const shown = `${key} = ${tomlList(argv)}`
+  return shown.length > 500 ? instead : shown
 }
+
+const showCommand = (argv: string[]): string => showLine('command', argv, example)
 
 const word: Check<string> = (value, site) => {
   if (typeof value !== 'string') return site.report(`expected a string, got ${quote(value)}${mendWord(value)}`)
@@ -17,7 +19,20 @@ const word: Check<string> = (value, site) => {
   return value
 }
 
-const words = listOf(word, example)
+/** A program and its arguments, which no shell splits; `example` is a line of `key` to write instead. */
+export function argumentVector(key: string, example: string): Check<string[]> {
+  const words = listOf(word, example)
+  return (value, site) => {
+    const argv = words(value, site)
+    if (argv === undefined) return undefined
+    const program = argv[0]
+    if (program === undefined) return site.report(`names no program: write ${example}`)
+    const problem = checkProgram(program, key, example)
+    return problem === undefined ? argv : site.report(problem)
+  }
+}
+
+const commandVector = argumentVector('command', example)
 
 /** The argument vector: a program that keeps the inherited sockets, and its arguments; no shell is involved. */
 export const commandLine: Check<string[]> = (value, site) => {
@@ -29,12 +44,8 @@ export const commandLine: Check<string[]> = (value, site) => {
     const mend = direct === undefined ? example : showCommand(direct)
     return site.report(`expected a list of strings, got one string; there is no shell that would split it: write ${mend}`)
   }
-  const argv = words(value, site)
+  const argv = commandVector(value, site)
   if (argv === undefined) return undefined
-  const program = argv[0]
-  if (program === undefined) return site.report(`names no program: write ${example}`)
-  const problem = checkProgram(program)
-  if (problem !== undefined) return site.report(problem)
   const loss = findSocketLoss(argv, site.context.scripts)
   if (loss !== undefined) {
     const mend = loss.instead === undefined ? loss.mend ?? `start the program itself, such as ${example}` : `write ${showCommand(loss.instead)}`
@@ -43,7 +54,7 @@ export const commandLine: Check<string[]> = (value, site) => {
   return argv
 }
 
-function checkProgram(program: string): string | undefined {
+function checkProgram(program: string, key: string, example: string): string | undefined {
   if (program === '') return `names no program, its first word is empty: write ${example}`
   if (/\p{Cc}/u.test(program)) return `the program ${quote(program)} has control characters in it: use a plain name`
   if (!/^[\p{L}\p{N}_./]/u.test(program)) return `the program ${quote(program)} begins with a character that systemd would take for one of its own: write its plain name or path`
@@ -51,7 +62,7 @@ function checkProgram(program: string): string | undefined {
   if (program.endsWith('/')) return `the program ${quote(program)} is a folder: name the program in it`
   if (!program.startsWith('/') && leavesFolder(program)) return `the program ${quote(program)} is outside the release directory: write an absolute path`
   if (/\s/.test(program) && splitWords(program) !== undefined && !program.includes('/')) {
-    return `the program ${quote(program)} has a space in it; each argument is a string of its own: write ${showCommand(splitWords(program) ?? [])}`
+    return `the program ${quote(program)} has a space in it; each argument is a string of its own: write ${showLine(key, splitWords(program) ?? [], example)}`
   }
   return undefined
 }

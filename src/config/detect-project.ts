@@ -14,6 +14,8 @@ export interface Project {
   port: number
   /** Whether `holdfast` is among the dependencies, so that node can preload it. */
   hasRuntime: boolean
+  /** What `[hooks]` may be: how dependencies are installed and the app built, and the script that migrates its database. */
+  hooks: { install: string; migrate: string }
   /** Where the command was found, as a sentence's end: `scripts.start of package.json`. */
   commandSource: string
   /** What a person should look at. */
@@ -48,6 +50,7 @@ export function detectProject(folder: string): Project {
     env,
     port: findPort(folder, scripts['start'], entry) ?? 3000,
     hasRuntime: dependencies.has('holdfast'),
+    hooks: { install: findInstall(folder, scripts), migrate: findMigrate(scripts) },
     commandSource: source,
     notes,
   }
@@ -91,6 +94,20 @@ function findScriptEnv(script: string | undefined): Record<string, string> {
     if (!isTakenVariable(match[1])) found.push([match[1], match[2] ?? ''])
   }
   return Object.fromEntries(found)
+}
+
+/** The command of the package manager whose lock file is there; a build needs the development dependencies too. */
+function findInstall(folder: string, scripts: Record<string, string>): string {
+  const [manager, install, production] =
+    existsSync(join(folder, 'pnpm-lock.yaml')) ? ['pnpm', 'pnpm install --frozen-lockfile', '--prod']
+    : existsSync(join(folder, 'yarn.lock')) ? ['yarn', 'yarn install --frozen-lockfile', '--production']
+    : ['npm', 'npm ci', '--omit=dev']
+  return scripts['build'] === undefined ? `${install} ${production}` : `${install} && ${manager} run build`
+}
+
+function findMigrate(scripts: Record<string, string>): string {
+  const script = ['migrate', 'db:migrate', 'migrate:deploy', 'migration:run'].find((name) => scripts[name] !== undefined)
+  return `npm run ${script ?? 'migrate'}`
 }
 
 function findPort(folder: string, script: string | undefined, entry: string | undefined): number | undefined {

@@ -119,7 +119,7 @@ function invalid(lines: readonly string[], { file, app }: ParseOptions): Holdfas
 }
 
 function toConfig(checked: Checked): Config {
-  const { sandbox, limits } = checked
+  const { sandbox, limits, hooks, source } = checked
   return {
     app: checked.app,
     ...present('description', checked.description),
@@ -142,8 +142,19 @@ function toConfig(checked: Checked): Config {
       reconnectRate: checked.drain.reconnect_rate,
     },
     limits: { ...present('memoryBytes', limits.memory), ...present('tasks', limits.tasks) },
-    hooks: { timeoutMs: 900_000 },
-    source: { maxBytes: 4 * 2 ** 30, maxFiles: 500_000 },
+    hooks: {
+      ...present('install', hooks.install),
+      ...present('migrate', hooks.migrate),
+      ...present('afterDrain', hooks.after_drain),
+      timeoutMs: hooks.timeout,
+    },
+    source: {
+      ...present('url', source.url),
+      ...present('checksumUrl', source.checksum),
+      ...present('versionFile', source.version_file),
+      maxBytes: source.max_size,
+      maxFiles: source.max_files,
+    },
     sandbox: {
       writePaths: sandbox.write_paths,
       home: sandbox.home,

@@ -6,6 +6,7 @@ import { parseConfig } from './parse.js'
 import { quote } from './quote.js'
 import { readConfigFile } from './read-file.js'
 import { formatSize } from './size.js'
+import { showAddress } from './web-address.js'
 
 /** The configuration that a generation of a release runs with. */
 export interface ReleaseConfig {
@@ -17,7 +18,7 @@ export interface ReleaseConfig {
 /** Keys that a release sets for itself: pushing code changes them. Kept complete by a test. */
 export const releaseKeys = [
   'command', 'processes', 'env', 'start.timeout', 'start.settle', 'drain.timeout', 'drain.shutdown_timeout', 'drain.hang_timeout',
-  'drain.reconnect_window', 'drain.reconnect_rate',
+  'drain.reconnect_window', 'drain.reconnect_rate', 'hooks.install', 'hooks.migrate', 'hooks.after_drain', 'hooks.timeout',
 ] as const
 
 /** Keys that come from the installed file alone, each as people would write it. */
@@ -31,6 +32,11 @@ export const installedKeys: Record<string, (config: Config) => string> = {
   watchdog: ({ watchdogMs }) => (watchdogMs === undefined ? 'absent' : formatDuration(watchdogMs)),
   'limits.memory': ({ limits }) => (limits.memoryBytes === undefined ? 'absent' : formatSize(limits.memoryBytes)),
   'limits.tasks': ({ limits }) => String(limits.tasks ?? 'absent'),
+  'source.url': ({ source }) => showUrl(source.url),
+  'source.checksum': ({ source }) => showUrl(source.checksumUrl),
+  'source.version_file': ({ source }) => show(source.versionFile),
+  'source.max_size': ({ source }) => formatSize(source.maxBytes),
+  'source.max_files': ({ source }) => String(source.maxFiles),
   'sandbox.write_paths': ({ sandbox }) => showList(sandbox.writePaths),
   'sandbox.home': ({ sandbox }) => quote(sandbox.home),
   'sandbox.devices': ({ sandbox }) => String(sandbox.devices),
@@ -58,7 +64,7 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
     // installed the key is not in force anyway, and only has to pass.
     folder: installed.directory ?? `/srv/${installed.app}`,
   })
-  const installFile = installed.directory === undefined ? 'holdfast.toml' : join(installed.directory, 'holdfast.toml')
+  const installFile = installed.directory === undefined ? file : join(installed.directory, 'holdfast.toml')
   const mend = `run \`holdfast install ${quoteForShell(installFile)}\``
   const notes = listDifferences(installed, release).map((difference) => `${difference}: ${mend}`)
   const shorten = (key: string, ownMs: number, installedMs: number): number => {
@@ -85,6 +91,7 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
       reconnectWindowMs: Math.min(release.drain.reconnectWindowMs, drainMs),
       reconnectRate: release.drain.reconnectRate,
     },
+    hooks: { ...release.hooks, timeoutMs: shorten('hooks.timeout', release.hooks.timeoutMs, installed.hooks.timeoutMs) },
   }
   return { config, notes }
 }
@@ -127,6 +134,8 @@ function showListener({ listen }: Config, name: string): string {
 }
 
 const show = (value: string | undefined): string => (value === undefined ? 'absent' : quote(value))
+
+const showUrl = (url: string | undefined): string => show(url === undefined ? undefined : showAddress(url))
 
 const showList = (values: readonly string[]): string => (values.length === 0 ? 'empty' : values.toSorted().map((value) => quote(value)).join(', '))
 

@@ -5,11 +5,13 @@ import { commandLine } from './command.js'
 import { drainTable } from './drain.js'
 import { durationBetween } from './duration.js'
 import { environment } from './env.js'
+import { hooksTable } from './hooks.js'
 import { listeners } from './listen.js'
 import { appName, userName } from './names.js'
 import { absolutePath, sourceFolder, writePath } from './path.js'
 import { quote } from './quote.js'
 import { sizeBetween } from './size.js'
+import { sourceTable } from './source.js'
 
 const description: Check<string> = (value, site) =>
   typeof value === 'string' && value !== '' && value.length <= 80 && !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(value)
@@ -46,6 +48,8 @@ export const schema = tableOf({
     }),
     {},
   ),
+  hooks: withDefault(hooksTable, {}),
+  source: withDefault(sourceTable, {}),
   sandbox: withDefault(
     tableOf({
       write_paths: withDefault(setOf(writePath, '["/srv/shop/uploads"]'), []),

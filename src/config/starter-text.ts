@@ -43,6 +43,12 @@ settle = "2s"
 # What an old release may take to finish its work.
 timeout = "15min"
 
+# Run by \`holdfast deploy\` in the new release's folder, as the app's user. \`systemctl restart\` runs none.
+# [hooks]
+# install = ${tomlString(project.hooks.install)}
+# Before the new release starts, while the old one serves: it may only add to the database.
+# migrate = ${tomlString(project.hooks.migrate)}
+
 # [limits]
 # memory = "1G"
 # tasks = 512

@@ -2,7 +2,7 @@ import type { KeyPath } from './source-lines.js'
 import { escapeControl } from './quote.js'
 
 /** Keys of the design that this version does not have. */
-const laterKeys = new Set(['health', 'hooks', 'bake', 'preview', 'notify', 'source'])
+const laterKeys = new Set(['health', 'bake', 'preview', 'notify'])
 
 /** Words people know from elsewhere, and what they are called here. */
 const otherNames: Record<string, string> = {
@@ -19,11 +19,13 @@ const otherNames: Record<string, string> = {
 export const knownKeys: Record<string, readonly string[]> = {
   '': [
     'app', 'description', 'command', 'user', 'directory', 'snapshot', 'processes', 'env', 'env_file', 'data', 'watchdog',
-    'listen', 'start', 'drain', 'limits', 'sandbox',
+    'listen', 'start', 'drain', 'limits', 'hooks', 'source', 'sandbox',
   ],
   start: ['timeout', 'settle'],
   drain: ['timeout', 'shutdown_timeout', 'hang_timeout', 'reconnect_window', 'reconnect_rate'],
   limits: ['memory', 'tasks'],
+  hooks: ['install', 'migrate', 'after_drain', 'timeout'],
+  source: ['url', 'checksum', 'version_file', 'max_size', 'max_files'],
   sandbox: [
     'write_paths', 'home', 'devices', 'processes', 'namespaces', 'setuid', 'capabilities', 'address_families', 'system_calls',
   ],

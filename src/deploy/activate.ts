@@ -11,6 +11,7 @@ import type { InstalledApp } from './app.js'
 import { chooseRecorded } from './choose-release.js'
 import { prepareInstances } from './instances.js'
 import { isServing, isUp, observeInstances } from './observe.js'
+import { openRecord } from './open-record.js'
 
 /** The back-off between attempts that bring nothing up, in milliseconds. */
 const firstDelayMs = 1_000
@@ -28,7 +29,7 @@ export async function activateApp(app: InstalledApp): Promise<void> {
   await backOff(app)
   if ((await someInstance(app)) || (await isTrying(app))) return
 
-  const { live } = readState(paths)
+  const { live } = await openRecord(app)
   let isUpAgain = false
   if (!(await isStarted(app))) {
     story.tell('activation', `A connection came and nothing ran: starting ${paths.app}.`)

@@ -1,4 +1,4 @@
-import { appService, drainService, instanceUnit } from '../units/names.js'
+import { afterDrainService, appService, deployService, drainService, instanceUnit } from '../units/names.js'
 import { describeFailure } from './failure.js'
 import { isServing, isUp } from './observe.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
@@ -23,6 +23,23 @@ export function findProblems(observation: AppObservation): Problem[] {
     ...listenerProblems(observation),
     ...serviceProblems(observation),
   ]
+}
+
+/** What of a deploy was not done, or not to its end. What runs is as it should be nevertheless, and so it is when the app is stopped. */
+export function findUnfinished({ paths, deploy, afterDrain, live, liveRelease }: AppObservation): Problem[] {
+  const problems: Problem[] = []
+  if (deploy !== undefined && !deploy.isRunning && deploy.record !== undefined) {
+    const { by, what, since, step } = deploy.record
+    problems.push({
+      what: `the deploy of ${what} by ${by}, begun at ${since}, was interrupted in step ${step}: ${deployService(paths.app)} no longer runs`,
+      mend: `${holdfast(paths)}apply ${paths.app}   # or deploy again`,
+    })
+  }
+  const failed = afterDrain?.failed ?? (liveRelease?.afterDrain?.outcome === 'failed' && live !== undefined ? `it failed at ${liveRelease.afterDrain.at}` : undefined)
+  if (failed !== undefined) {
+    problems.push({ what: `hooks.after_drain of release ${afterDrain?.release ?? live?.release} is not done: ${failed}`, mend: systemctl(paths, `start ${afterDrainService(paths.app)}`) })
+  }
+  return problems
 }
 
 /** Whether `ExecStart=` or `ExecReload=` of the app's service runs at the moment. */
@@ -117,7 +134,7 @@ function listenerProblems({ paths, listeners, instances }: AppObservation): Prob
 function serviceProblems({ paths, service, drain, instances }: AppObservation): Problem[] {
   const problems: Problem[] = []
   if (service.load !== 'loaded') {
-    problems.push({ what: `${service.unit} is ${service.load}`, mend: `holdfast ${paths.scope === 'user' ? '--user ' : ''}install ${paths.config}` })
+    problems.push({ what: `${service.unit} is ${service.load}`, mend: `${holdfast(paths)}install ${paths.config}` })
   } else if (service.active === 'inactive' && instances.some(isUp)) {
     problems.push({ what: `${service.unit} is stopped, but instances run`, mend: systemctl(paths, `start ${service.unit}`) })
   }
@@ -130,4 +147,5 @@ function serviceProblems({ paths, service, drain, instances }: AppObservation): 
 type Paths = AppObservation['paths']
 const systemctl = ({ scope }: Paths, rest: string): string => `systemctl ${scope === 'user' ? '--user ' : ''}${rest}`
 const journalctl = ({ scope }: Paths): string => (scope === 'user' ? 'journalctl --user' : 'journalctl')
+const holdfast = ({ scope }: Paths): string => (scope === 'user' ? 'holdfast --user ' : 'holdfast ')
 const times = (count: number): string => (count === 1 ? 'once' : `${count} times`)

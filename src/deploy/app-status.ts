@@ -1,7 +1,9 @@
 import type { Scope } from '../release/paths.js'
+import { sourceWords } from '../release/source-words.js'
 import { parseWaiting, type WaitingCounts } from '../runtime/waiting.js'
-import { describeEnd, findProblems, isHandingOver, isStopped, type Problem } from './app-problems.js'
-import { isDraining, isServing, isUp } from './observe.js'
+import { describeEnd, findProblems, findUnfinished, isHandingOver, isStopped, type Problem } from './app-problems.js'
+import { hasEnded, isDraining, isServing, isUp } from './observe.js'
+import type { OperationKind } from './progress.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
 
 /**
@@ -37,14 +39,25 @@ export interface AppStatus {
   state: AppState
   /** Whether an instance is ready and has not been told to drain. */
   serving: boolean
-  live: { generation: number; release: string; processes: number; since: string } | null
+  live: {
+    generation: number; release: string; processes: number; since: string
+    version: string | null
+    /** In a few words. */
+    source: string | null
+  } | null
+  /** One that is under way, or that was cut off (`running` false). What is not known of it is null. */
+  deploy: { running: boolean; kind: OperationKind; id: string | null; by: string | null; what: string | null; since: string | null; step: string | null } | null
+  /** `hooks.after_drain` of the live release, until it is done. `waitsFor`: generations that have not ended. */
+  afterDrain: { release: string; state: 'waiting' | 'running' | 'failed'; since: string; waitsFor: number[] } | null
+  /** What somebody wrote into the file `wanted`: the next restart brings it up. `release`: its id, if it is on disk. */
+  wanted: { text: string; release: string | null } | null
   service: { unit: string; active: string; sub: string; result: string }
   listeners: { name: string; unit: string; addresses: string[]; active: string; result: string }[]
   /** Newest generation first. */
   instances: InstanceStatus[]
   lastHandover: {
     at: string; generation: number; release: string | null; previousRelease: string | null
-    outcome: 'live' | 'failed' | 'interrupted'; reason: string | null; durationMs: number
+    outcome: 'live' | 'failed' | 'interrupted' | 'migrated'; reason: string | null; durationMs: number
   } | null
   problems: Problem[]
 }
@@ -71,15 +84,21 @@ export interface InstanceStatus {
 
 /** Judges what was observed. Pure. */
 export function statusOf(observation: AppObservation): AppStatus {
-  const { paths, live, lastHandover, service, listeners, instances } = observation
-  const problems = findProblems(observation)
+  const { paths, live, liveRelease, wanted, lastHandover, service, listeners, instances } = observation
+  const running = findProblems(observation)
   const shown = instances.filter((instance) => phaseOf(instance, live?.generation) !== undefined)
   return {
     app: paths.app,
     scope: paths.scope,
-    state: stateOf(observation, problems),
+    state: stateOf(observation, running),
     serving: instances.some(isServing),
-    live: live === undefined ? null : { generation: live.generation, release: live.release, processes: live.processes, since: live.since },
+    live: live === undefined ? null : {
+      generation: live.generation, release: live.release, processes: live.processes, since: live.since,
+      version: liveRelease?.version ?? null, source: liveRelease === undefined ? null : sourceWords(liveRelease),
+    },
+    deploy: deployStatus(observation),
+    afterDrain: afterDrainStatus(observation),
+    wanted: wanted === undefined ? null : { text: wanted.word, release: wanted.release ?? null },
     service: { unit: service.unit, active: service.active, sub: service.sub, result: service.result },
     listeners: listeners.map(({ name, state, addresses }) => ({ name, unit: state.unit, addresses, active: state.active, result: state.result })),
     instances: shown
@@ -94,7 +113,25 @@ export function statusOf(observation: AppObservation): AppStatus {
       reason: lastHandover.reason ?? null,
       durationMs: lastHandover.durationMs,
     },
-    problems,
+    problems: [...running, ...findUnfinished(observation)],
+  }
+}
+
+function deployStatus({ deploy }: AppObservation): AppStatus['deploy'] {
+  if (deploy === undefined) return null
+  const { kind = 'deploy', id = null, by = null, what = null, since = null, step = null } = deploy.record ?? {}
+  return { running: deploy.isRunning, kind, id, by, what, since, step }
+}
+
+function afterDrainStatus({ afterDrain, instances }: AppObservation): AppStatus['afterDrain'] {
+  if (afterDrain === undefined) return null
+  const { release, generation, since, begun, failed } = afterDrain
+  const older = instances.filter((instance) => instance.generation < generation && !hasEnded(instance)).map((instance) => instance.generation)
+  return {
+    release,
+    state: failed !== undefined ? 'failed' : begun !== undefined ? 'running' : 'waiting',
+    since: begun ?? since,
+    waitsFor: begun === undefined ? [...new Set(older)].sort((a, b) => a - b) : [],
   }
 }
 

@@ -1,12 +1,14 @@
 import type { Config } from '../config/model.js'
 import { loadReleaseConfig } from '../config/release.js'
 import { HoldfastError } from '../errors.js'
+import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import type { State } from '../release/state.js'
 import { listReleases, readRelease, releaseFolder, takeFolder } from '../release/store.js'
-import { runProgram } from '../systemd/systemctl.js'
+import { groupOf } from './account-group.js'
 import type { InstalledApp } from './app.js'
-import type { Source } from './request.js'
+import { findWanted } from './wanted.js'
+import type { HandoverOrder, HandoverRequest } from './request.js'
 
 export interface ReleaseChoice {
   release: Release
@@ -19,35 +21,43 @@ export interface ReleaseChoice {
 }
 
 /**
- * The release to bring up: what lies in the source folder, or what is recorded as good. Undefined where
- * nothing is recorded.
+ * The release to bring up: what was ordered, what somebody wrote into the file `wanted`, what lies in the source folder,
+ * or what is recorded as good. Undefined where nothing is recorded.
  */
-export async function chooseRelease(app: InstalledApp, state: State, from: Source): Promise<ReleaseChoice | undefined> {
+export async function chooseRelease(app: InstalledApp, state: State, request: HandoverRequest): Promise<ReleaseChoice | undefined> {
+  if (request.from === 'order') return chooseRecorded(app, orderedRelease(app, state, request.order))
+  // A boot and a retry bring up what has proved itself; with nothing that has, what is wanted is all there is.
+  if (request.from === 'folder' || state.live === undefined) {
+    const wanted = await findWanted(app, state)
+    if (wanted !== undefined) return withConfig(app, wanted, undefined)
+  }
   const { directory, snapshot } = app.config
-  if (from === 'folder' && directory !== undefined) {
+  if (request.from === 'folder' && directory !== undefined) {
     const taken = takeFolder(app.paths, directory, { snapshot, ...(await groupOf(app.config)) })
     return withConfig(app, taken.release, taken.reused)
   }
-  // During a handover `wanted` is ahead of what is live; after a crash in its middle, the live one counts.
-  // Without a state, the marks on the releases themselves still tell.
-  const id = state.live?.release ?? listReleases(app.paths).findLast((release) => release.outcome === 'good')?.id
+  const id = recordedRelease(app.paths, state)
   return id === undefined ? undefined : chooseRecorded(app, id)
 }
+
+/**
+ * What a start brings up. During a handover `wanted` is ahead of what is live; after a crash in its middle, the live one
+ * counts. Without a state, the marks on the releases themselves still tell.
+ */
+export const recordedRelease = (paths: AppPaths, state: State): string | undefined =>
+  state.live?.release ?? listReleases(paths).findLast((release) => release.outcome === 'good')?.id
 
 /** A release that is on disk, as it was recorded. @throws HoldfastError `release-failed` */
 export const chooseRecorded = (app: InstalledApp, id: string): ReleaseChoice => withConfig(app, readRelease(app.paths, id), undefined)
 
+function orderedRelease({ paths: { app } }: InstalledApp, { live }: State, { release, began }: HandoverOrder): string {
+  if (live?.release === began) return release
+  throw new HoldfastError('state-changed', `release ${release} was to take the place of ${began ?? 'nothing'}, but ${live?.release ?? 'nothing'} is live by now: somebody else has brought it up meanwhile`, {
+    hint: `holdfast status ${app}   # then run it again, if it is still wanted`,
+  })
+}
+
 function withConfig(app: InstalledApp, release: Release, reused: boolean | undefined): ReleaseChoice {
   const { config, notes } = loadReleaseConfig(app.config, releaseFolder(app.paths, release))
   return { release, reused, config, notes }
-}
-
-/** The group that may read what the owner of the source alone could: the app's own account's. */
-async function groupOf({ user }: Config): Promise<{ group?: number }> {
-  if (user === undefined) return {}
-  const { status, stdout } = await runProgram('id', ['-g', '--', user])
-  if (status !== 0) {
-    throw new HoldfastError('machine-unfit', `user = ${JSON.stringify(user)}: there is no such account`, { hint: `adduser --system --group ${user}` })
-  }
-  return { group: Number(stdout) }
 }

@@ -1,60 +1,61 @@
 import { listInstanceFolders } from '../release/instance.js'
-import { readState, writeState, type State } from '../release/state.js'
+import type { AppPaths } from '../release/paths.js'
+import { changeState } from '../release/state.js'
 import { instanceUnit, processNumbers } from '../units/names.js'
+import { prepareAfterDrain, wakeAfterDrain, withAfterDrain } from './after-drain.js'
 import type { InstalledApp } from './app.js'
 import { tryCandidate, type Verdict } from './candidate.js'
 import { chooseRelease } from './choose-release.js'
 import { prepareInstances } from './instances.js'
 import { requireListeners } from './listeners.js'
-import { isServing, observeInstances } from './observe.js'
+import { observeInstances, servingGeneration } from './observe.js'
 import { planHandover, type Handover } from './plan.js'
 import { keepRecord } from './record.js'
-import type { Source } from './request.js'
+import { openRecord } from './open-record.js'
+import type { HandoverRequest } from './request.js'
 import { discard, retireAllBut } from './retire.js'
+import { recordWanted, restoreWanted } from './wanted.js'
 import { tellFailed, tellLeftovers, tellLive, tellNothingToRun, tellReady, tellStart, tellStillUp } from './telling.js'
 
 export type Outcome =
-  | { kind: 'live'; generation: number; release: string }
+  | { kind: 'live'; generation: number; release: string; durationMs: number }
   /** Nothing is recorded yet, and no folder was to be taken. */
   | { kind: 'nothing-to-run' }
-  /** `serving`: whether an older generation still answers. */
-  | { kind: 'failed'; generation: number; release: string; reason: string; serving: boolean }
+  /** `serving`: the older generation that still answers. */
+  | { kind: 'failed'; generation: number; release: string; reason: string; log: string[]; serving: number | undefined }
 
 /**
  * One handover: start the next generation, wait until it is ready and has settled, and only then tell
  * the older ones to drain. Whatever goes wrong before that, the old generation never left. Killed at
  * any point, it converges when it runs again: it looks at what systemd runs, not at what it meant to do.
  */
-export async function handOver(app: InstalledApp, from: Source): Promise<Outcome> {
+export async function handOver(app: InstalledApp, request: HandoverRequest): Promise<Outcome> {
   const { paths, systemd } = app
   const begin = performance.now()
-  const recorded = readNumberedState(app)
-  const choice = await chooseRelease(app, recorded, from)
+  const recorded = await openRecord(app)
+  const choice = await chooseRelease(app, recorded, request)
   if (choice === undefined) {
     tellNothingToRun(app)
     return { kind: 'nothing-to-run' }
   }
   await requireListeners(app)
 
-  const plan = planHandover({ state: recorded, instances: await observeInstances(systemd, paths.app) })
+  const plan = planHandover({ state: recorded, instances: await observeInstances(systemd, paths.app), started: startedGeneration(paths) })
   if (plan.undo.length > 0) {
     tellLeftovers(app, plan)
     for (const generation of new Set(plan.undo.map((instance) => instance.generation))) await discard(app, generation)
   }
 
-  const state: State = { ...recorded, generation: plan.generation, wanted: choice.release.id }
-  const handover: Handover = { app, state, choice, plan, begin }
+  const wanted = recordWanted(paths, recorded, choice.release)
+  const state = changeState(paths, wanted, (now) => ({ ...now, generation: plan.generation }))
+  const handover: Handover = { app, request, state, choice, plan, begin }
   tellStart(handover)
-  writeState(paths, state)
   const verdict = await startAndWatch(handover)
   return verdict.kind === 'settled' ? await goLive(handover) : await giveUp(handover, verdict)
 }
 
 /** A number is never given out twice, not even after a state file was lost. */
-function readNumberedState({ paths }: InstalledApp): State {
-  const state = readState(paths)
-  return { ...state, generation: Math.max(state.generation, ...listInstanceFolders(paths).map((folder) => folder.generation)) }
-}
+const startedGeneration = (paths: AppPaths): number => Math.max(0, ...listInstanceFolders(paths).map((folder) => folder.generation))
 
 async function startAndWatch(handover: Handover): Promise<Verdict> {
   const { app, choice, plan } = handover
@@ -81,7 +82,8 @@ async function goLive(handover: Handover): Promise<Outcome> {
   const release = choice.release.id
   try {
     const live = { generation, release, processes: choice.config.processes, since: new Date().toISOString() }
-    writeState(app.paths, { ...state, live, wanted: release })
+    await prepareAfterDrain(handover)
+    changeState(app.paths, state, (now) => ({ ...withAfterDrain(now, handover), live, wanted: release }))
   } catch (error) {
     // What cannot be recorded must not become live: a reboot would bring back the other one.
     await discard(app, generation)
@@ -91,7 +93,8 @@ async function goLive(handover: Handover): Promise<Outcome> {
   tellLive(handover, durationMs)
   tellStillUp(handover, await retireAllBut(app, generation))
   await keepRecord(handover, { outcome: 'live', durationMs })
-  return { kind: 'live', generation, release }
+  await wakeAfterDrain(handover)
+  return { kind: 'live', generation, release, durationMs }
 }
 
 async function giveUp(handover: Handover, verdict: Verdict & { kind: 'failed' }): Promise<Outcome> {
@@ -100,13 +103,11 @@ async function giveUp(handover: Handover, verdict: Verdict & { kind: 'failed' })
   await discard(app, generation)
   const log = await app.systemd.logTail(verdict.unit, verdict.invocation, 60)
 
-  const { wanted: _, ...rest } = state
-  writeState(app.paths, state.live === undefined ? rest : { ...rest, wanted: state.live.release })
-  const instances = (await observeInstances(app.systemd, app.paths.app)).filter(isServing)
-  const serving = instances.length === 0 ? undefined : Math.max(...instances.map((instance) => instance.generation))
+  restoreWanted(app.paths, state)
+  const serving = await servingGeneration(app)
   const durationMs = performance.now() - begin
   const reason = `${verdict.unit} ${verdict.reason}`
   tellFailed(handover, { unit: verdict.unit, reason, log, serving, durationMs })
   await keepRecord(handover, { outcome: 'failed', reason, durationMs })
-  return { kind: 'failed', generation, release: choice.release.id, reason, serving: serving !== undefined }
+  return { kind: 'failed', generation, release: choice.release.id, reason, log, serving }
 }

@@ -4,9 +4,13 @@ import { instanceFolder, listInstanceFolders } from '../release/instance.js'
 import { readHistory, type HistoryEntry } from '../release/history.js'
 import { readManifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
-import { readState, type Live } from '../release/state.js'
+import { readState, type AfterDrain, type Live } from '../release/state.js'
+import type { Release } from '../release/release.js'
+import { listReleases } from '../release/store.js'
+import { denotes, readWanted } from '../release/wanted.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
 import { activateService, appService, drainService, processNumbers } from '../units/names.js'
+import { observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
 import { observeInstances, type RunningInstance } from './observe.js'
 import { notInstalled } from './uninstall.js'
 
@@ -14,7 +18,14 @@ import { notInstalled } from './uninstall.js'
 export interface AppObservation {
   paths: AppPaths
   live: Live | undefined
+  /** Undefined also where it may not be looked at. */
+  liveRelease: Release | undefined
   lastHandover: HistoryEntry | undefined
+  /** Under way, or cut off. */
+  deploy: ObservedDeploy | undefined
+  afterDrain: AfterDrain | undefined
+  /** What somebody wrote into the file `wanted`, with the id of the release that it means, if one is on disk. */
+  wanted: { word: string; release: string | undefined } | undefined
   service: UnitState
   drain: UnitState
   /** Undefined for an app without listeners. */
@@ -51,18 +62,24 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
   const manifest = readManifest(paths)
   if (manifest === undefined) throw notInstalled(places, app)
   // The record first: a handover that ends in between shows as one that is under way, not as a contradiction.
-  const { live } = readState(paths)
+  const { live, wanted, afterDrain } = readState(paths)
   const sockets = manifest.units.map(({ name }) => name).filter((name) => name.endsWith('.socket'))
-  const [states, listens, instances] = await Promise.all([
+  const [states, listens, instances, deploy] = await Promise.all([
     systemd.show([appService(app), drainService(app), activateService(app), ...sockets]),
     systemd.properties(sockets, ['Listen']),
     observeInstances(systemd, app),
+    observeDeploy(paths, systemd),
   ])
+  const releases = listReleases(paths)
   const changes = await systemd.properties(instances.map(({ state }) => state.unit), ['StateChangeTimestamp'])
   const [service, drain, activate, ...socketStates] = states as [UnitState, UnitState, UnitState, ...UnitState[]]
   return {
     paths,
     live,
+    liveRelease: releases.find(({ id }) => id === live?.release),
+    deploy,
+    afterDrain,
+    wanted: findOrder(paths, releases, [live?.release, wanted]),
     lastHandover: readHistory(paths).at(-1),
     service,
     drain,
@@ -81,6 +98,14 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
     releases: new Map(listInstanceFolders(paths).map(({ generation, target }) => [generation, basename(target)])),
     missingFiles: live === undefined ? [] : findMissing(paths, live),
   }
+}
+
+/** What the file `wanted` asks for beyond what is recorded. */
+function findOrder(paths: AppPaths, releases: readonly Release[], recorded: readonly (string | undefined)[]): AppObservation['wanted'] {
+  const word = readWanted(paths)
+  if (word === undefined || recorded.includes(word)) return undefined
+  if (releases.some((release) => recorded.includes(release.id) && denotes(word, release))) return undefined
+  return { word, release: releases.findLast((release) => denotes(word, release))?.id }
 }
 
 function findMissing(paths: AppPaths, { generation, processes }: Live): string[] {

@@ -27,3 +27,9 @@ export const isServing = ({ state }: RunningInstance): boolean => state.active =
 /** Nothing of it runs, and nothing will by itself. */
 export const hasEnded = ({ state }: RunningInstance): boolean => state.active === 'inactive' || state.active === 'failed'
 export const isDraining = ({ state }: RunningInstance): boolean => state.active === 'deactivating'
+
+/** The newest generation that answers. */
+export async function servingGeneration({ systemd, paths }: { systemd: Systemd; paths: { app: string } }): Promise<number | undefined> {
+  const serving = (await observeInstances(systemd, paths.app)).filter(isServing).map(({ generation }) => generation)
+  return serving.length === 0 ? undefined : Math.max(...serving)
+}

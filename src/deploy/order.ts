@@ -1,34 +1,75 @@
-import type { HandoverKind } from '../release/history.js'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { writeDurably } from '../release/durable-file.js'
+import type { AppPaths } from '../release/paths.js'
+import { readState } from '../release/state.js'
+import { appService } from '../units/names.js'
 import type { InstalledApp } from './app.js'
+import { servingGeneration } from './observe.js'
+import { clearOrder, writeOrder, type HandoverOrder } from './request.js'
 
-/** One handover to a release on disk, as a deploy or a rollback orders it from the app's unit. */
-export interface HandoverOrder {
-  /** Of the deploy or rollback. */
-  id: string
-  release: string
-  /** The release that was recorded as live when it began: with another one by now, the order is refused. */
-  began: string | undefined
-  /** For the history. */
-  kind: HandoverKind
-  by: string
-  /** ISO 8601, UTC: when the deploy began. */
-  since: string
-  /** Whether `hooks.after_drain` is to run once the older instances have ended. */
-  afterDrain: boolean
-  /** A file of events, which the handover's sentences are added to. */
-  events?: string
-}
+export type { HandoverOrder } from './request.js'
 
 /** What became of an order. */
 export type OrderResult =
   | { kind: 'live'; generation: number; release: string; durationMs: number }
-  | { kind: 'failed'; reason: string; log: string[]; serving: number | undefined; hint?: string }
+  /** `serving`: the generation that serves on, if any. */
+  | { kind: 'failed'; reason: string; log: string[]; serving?: number | undefined; hint?: string }
+
+const pollMs = 100
 
 /**
  * Has systemd restart the app's unit, whose handover brings this release up, and waits for what became of it. A
- * caller that ends meanwhile changes nothing of it.
- * @throws HoldfastError `systemd-failed` or `state-changed`
+ * caller that ends meanwhile changes nothing of it; a handover that is killed is run again by systemd, and waited for.
+ * @throws HoldfastError `systemd-failed`
  */
-export async function orderHandover(_app: InstalledApp, _order: HandoverOrder): Promise<OrderResult> {
-  throw new Error('not built yet')
+export async function orderHandover(app: InstalledApp, order: HandoverOrder): Promise<OrderResult> {
+  const { paths, systemd } = app
+  const unit = appService(paths.app)
+  rmSync(resultFile(paths, order.id), { force: true })
+  writeOrder(paths, order)
+  await systemd.queueRestart([unit])
+  for (;;) {
+    const result = readResult(paths, order.id)
+    if (result !== undefined) return result
+    const [state] = await systemd.show([unit])
+    const isOver = (await systemd.job(unit)) === undefined && (state?.active === 'active' || state?.active === 'failed' || state?.active === 'inactive')
+    if (isOver) return readResult(paths, order.id) ?? (await judge(app, order))
+    await delay(pollMs)
+  }
+}
+
+/** How the handover tells whoever ordered it. */
+export function writeResult(paths: AppPaths, id: string, result: OrderResult): void {
+  const file = resultFile(paths, id)
+  mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
+  writeDurably(file, JSON.stringify(result))
+}
+
+/** The handover ended without a word: stopped by somebody, or with a disk too full to tell. What is recorded tells. */
+async function judge({ paths, systemd }: InstalledApp, order: HandoverOrder): Promise<OrderResult> {
+  clearOrder(paths)
+  const { live } = readState(paths)
+  if (live?.release === order.release && live.since >= order.since) {
+    return { kind: 'live', generation: live.generation, release: live.release, durationMs: Date.now() - Date.parse(order.since) }
+  }
+  const [state] = await systemd.show([appService(paths.app)])
+  return {
+    kind: 'failed',
+    reason: state?.active === 'inactive' ? `${paths.app} was stopped by somebody else in the middle of the handover` : 'the handover came to no end that it could tell',
+    log: [],
+    serving: await servingGeneration({ paths, systemd }),
+    hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}logs ${paths.app}`,
+  }
+}
+
+const resultFile = (paths: AppPaths, id: string): string => join(paths.run, 'orders', `${id}.json`)
+
+function readResult(paths: AppPaths, id: string): OrderResult | undefined {
+  try {
+    return JSON.parse(readFileSync(resultFile(paths, id), 'utf8')) as OrderResult
+  } catch {
+    return undefined
+  }
 }

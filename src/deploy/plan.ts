@@ -2,11 +2,14 @@ import type { State } from '../release/state.js'
 import type { InstalledApp } from './app.js'
 import type { ReleaseChoice } from './choose-release.js'
 import { isUp, type RunningInstance } from './observe.js'
+import type { HandoverRequest } from './request.js'
 
 /** What a handover starts from: the record, and what systemd really runs. */
 export interface Situation {
   state: State
   instances: RunningInstance[]
+  /** The highest generation that has files. */
+  started?: number
 }
 
 export interface Plan {
@@ -20,6 +23,7 @@ export interface Plan {
 /** A handover under way. */
 export interface Handover {
   app: InstalledApp
+  request: HandoverRequest
   /** What was recorded when it began; its generation number is already the new one's. */
   state: State
   choice: ReleaseChoice
@@ -32,9 +36,9 @@ export interface Handover {
  * The plan of a handover. Pure. What runs counts as much as the record: a handover that was killed may
  * have started instances that nobody recorded, and these may be all that serves.
  */
-export function planHandover({ state, instances }: Situation): Plan {
+export function planHandover({ state, instances, started = 0 }: Situation): Plan {
   const up = instances.filter(isUp)
-  const highest = Math.max(state.generation, ...instances.map((instance) => instance.generation))
+  const highest = Math.max(state.generation, started, ...instances.map((instance) => instance.generation))
   const live = state.live?.generation
   const liveServes = up.some((instance) => instance.generation === live && instance.state.active === 'active')
   const undo = liveServes ? up.filter((instance) => instance.generation > (live as number)) : []

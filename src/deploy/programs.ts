@@ -1,4 +1,4 @@
-import { readdirSync, realpathSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, sep } from 'node:path'
 import { describeForeign, findForeign } from './foreign.js'
 import { unfit } from './refusal.js'
@@ -57,10 +57,27 @@ function refuseForeign(what: Program, path: string, foreign: string | undefined)
 /** All that the CLI loads: its own package, and the packages it depends on, where npm has put them. */
 function packageFiles(cli: string): string[] {
   const own = dirname(dirname(dirname(cli)))
-  const modules = [join(own, 'node_modules'), dirname(own)]
-  const dependencies = ['commander', 'smol-toml', 'sd-notify', 'systemd-journald', 'bindings', 'file-uri-to-path']
-  const found = dependencies.flatMap((name) => modules.map((folder) => join(folder, name)).filter((folder) => statSync(folder, { throwIfNoEntry: false })?.isDirectory()))
-  return [own, join(own, 'package.json'), ...[join(own, 'dist'), join(own, 'units'), ...found].flatMap((folder) => [folder, ...listBelow(folder)])]
+  const packages = findDependencies(own, [dirname(own)])
+  // Who may write to `node_modules`, or to a scope in it, may put another package in the place of one.
+  const around = new Set([...packages].flatMap((folder) => [dirname(folder), dirname(dirname(folder))]))
+  const folders = [join(own, 'dist'), join(own, 'units'), ...packages]
+  return [own, join(own, 'package.json'), ...around, ...folders.flatMap((folder) => [folder, ...listBelow(folder)])]
+}
+
+/**
+ * The folders of the packages that this one needs, and those need, as its package.json says: each in
+ * `node_modules` of the package itself, or in that of one around it. Optional ones may be missing.
+ */
+function findDependencies(folder: string, modulesAround: readonly string[], found = new Set<string>()): Set<string> {
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Record<string, object | undefined>
+  const modules = [join(folder, 'node_modules'), ...modulesAround]
+  for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
+    const place = modules.map((at) => join(at, name)).find((at) => statSync(at, { throwIfNoEntry: false })?.isDirectory())
+    if (place === undefined || found.has(place)) continue
+    found.add(place)
+    findDependencies(place, modules, found)
+  }
+  return found
 }
 
 function listBelow(folder: string): string[] {

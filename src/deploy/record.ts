@@ -1,28 +1,33 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
-import { appendHistory } from '../release/history.js'
+import { appendHistory, type HistoryEntry } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import type { Release } from '../release/release.js'
-import { writeRelease } from '../release/store.js'
+import { removeUnfinished, writeRelease } from '../release/store.js'
 import type { Handover } from './plan.js'
+import type { HandoverRequest } from './request.js'
 import { tidy } from './tidy.js'
+import { restoreWanted } from './wanted.js'
 
 type Result = { durationMs: number } & ({ outcome: 'live'; reason?: never } | { outcome: 'failed'; reason: string })
 
 /** The book-keeping after the fact, whose own failure changes nothing of what is live. */
 export async function keepRecord(handover: Handover, result: Result): Promise<void> {
-  const { app, state, choice, plan } = handover
+  const { app, request, state, choice, plan } = handover
   try {
     markRelease(handover, result)
     appendHistory(app.paths, {
       at: new Date().toISOString(),
+      ...originOf(request),
       generation: plan.generation,
       release: choice.release.id,
       ...(state.live === undefined ? {} : { from: state.live.release }),
       ...result,
-      durationMs: Math.round(result.durationMs),
+      durationMs: Math.round(totalMs(request, result.durationMs)),
     })
     await tidy(app)
+    // Here alone: no other handover can be copying a folder now.
+    removeUnfinished(app.paths)
   } catch (thrown) {
     const error = explainSystemError(thrown)
     if (!(error instanceof HoldfastError)) throw error
@@ -37,13 +42,28 @@ function markRelease({ app, choice: { release } }: Handover, result: Result): vo
   if (result.outcome === 'live' || release.outcome !== 'good') writeRelease(app.paths, marked)
 }
 
-/** A handover that was refused before it had a generation. The cause may keep this from being written, too. */
-export function recordRefusal(paths: AppPaths, reason: string, durationMs: number): void {
+/** A handover that was refused before it had a generation: what is live is wanted again. The cause may keep this from being written, too. */
+export function recordRefusal(paths: AppPaths, request: HandoverRequest, reason: string, durationMs: number): void {
   try {
-    const { generation, live } = readState(paths)
+    const { generation, live } = restoreWanted(paths, readState(paths))
     const from = live === undefined ? {} : { from: live.release }
-    appendHistory(paths, { at: new Date().toISOString(), generation: generation + 1, ...from, outcome: 'failed', reason, durationMs: Math.round(durationMs) })
+    appendHistory(paths, {
+      at: new Date().toISOString(), ...originOf(request), generation: generation + 1,
+      ...(request.from === 'order' ? { release: request.order.release } : {}), ...from,
+      outcome: 'failed', reason, durationMs: Math.round(totalMs(request, durationMs)),
+    })
   } catch {
     // The journal has it.
   }
+}
+
+function originOf(request: HandoverRequest): Pick<HistoryEntry, 'kind' | 'by'> {
+  if (request.from !== 'order') return { kind: request.from === 'folder' ? 'restart' : 'start' }
+  const { kind, by } = request.order
+  return { kind, ...(by === undefined ? {} : { by }) }
+}
+
+/** Of a deploy, with all that came before the handover. */
+function totalMs(request: HandoverRequest, durationMs: number): number {
+  return request.from === 'order' ? Math.max(durationMs, Date.now() - Date.parse(request.order.since)) : durationMs
 }

@@ -1,3 +1,6 @@
+import { appendFileSync } from 'node:fs'
+import type { DeployEvent } from './progress.js'
+
 /**
  * The story of an app's releases, as the journal tells it: one plain sentence per event, with fields
  * for machines. `MESSAGE_ID`s are for ever: `units/holdfast.catalog` explains each (`journalctl -x`).
@@ -19,6 +22,15 @@ export const events = {
   'drain-refused': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90e', priority: 3 },
   'shutdown-began': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f90f', priority: 5 },
   'shutdown-killed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f910', priority: 4 },
+  'record-rebuilt': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f911', priority: 4 },
+  'version-fetched': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f916', priority: 6 },
+  'after-drain-began': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f912', priority: 6 },
+  'after-drain-done': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f913', priority: 5 },
+  'after-drain-failed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f914', priority: 3 },
+  'after-drain-cancelled': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f915', priority: 5 },
+  'deploy-begun': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f930', priority: 5 },
+  'deploy-ended': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f931', priority: 3 },
+  'deploy-interrupted': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f932', priority: 4 },
 } as const satisfies Record<string, { id: string; priority: number }>
 
 export type Event = keyof typeof events
@@ -58,6 +70,20 @@ export function storyOf(app: string, write: WriteEntry): Story {
       if (fields.previousRelease !== undefined) entry['HOLDFAST_PREVIOUS_RELEASE'] = fields.previousRelease
       if (fields.durationMs !== undefined) entry['HOLDFAST_DURATION_MS'] = String(Math.round(fields.durationMs))
       write(entry)
+    },
+  }
+}
+
+/** A story that is told to a file of events as well: what `holdfast deploy` shows of the handover. */
+export function tellTo(story: Story, events: string): Story {
+  return {
+    tell(event, message, fields) {
+      story.tell(event, message, fields)
+      try {
+        for (const line of message.split('\n')) appendFileSync(events, `${JSON.stringify({ type: 'output', step: 'handover', line } satisfies DeployEvent)}\n`)
+      } catch {
+        // The journal has it.
+      }
     },
   }
 }

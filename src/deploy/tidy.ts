@@ -1,24 +1,26 @@
-import { basename } from 'node:path'
 import { listInstanceFolders, removeInstance } from '../release/instance.js'
+import { readHistory } from '../release/history.js'
 import { readState } from '../release/state.js'
 import { pruneStopReasons } from '../release/stop-reason.js'
-import { pruneReleases } from '../release/store.js'
+import { dropRelease, listReleases, releasesKept } from '../release/store.js'
 import type { InstalledApp } from './app.js'
-import { isDraining, isUp, observeInstances } from './observe.js'
+import { hasEnded, observeInstances } from './observe.js'
+import { planPrune } from './prune-plan.js'
+import { releasesInUse } from './releases-in-use.js'
 
 /** Removes what older generations have left: their files once they have ended, and old releases that nothing uses. */
-export async function tidy({ paths, systemd }: InstalledApp): Promise<void> {
-  const state = readState(paths)
+export async function tidy({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<void> {
+  const { live } = readState(paths)
   const instances = await observeInstances(systemd, paths.app)
-  const ended = instances.filter((instance) => !isUp(instance) && !isDraining(instance))
-  await systemd.resetFailed(ended.filter(({ state }) => state.active === 'failed').map(({ state }) => state.unit))
+  const left = instances.filter((instance) => !hasEnded(instance))
+  await systemd.resetFailed(instances.filter(({ state }) => state.active === 'failed').map(({ state }) => state.unit))
 
-  const running = new Set(instances.filter((instance) => !ended.includes(instance)).map((instance) => instance.generation))
-  const inUse = new Set([state.live?.release, state.wanted].filter((id) => id !== undefined))
+  const inUse = releasesInUse(paths, instances)
+  const running = new Set(left.map(({ generation }) => generation))
   for (const folder of listInstanceFolders(paths)) {
-    if (running.has(folder.generation) || folder.generation === state.live?.generation) inUse.add(basename(folder.target))
-    else removeInstance(paths, folder)
+    if (!running.has(folder.generation) && folder.generation !== live?.generation) removeInstance(paths, folder)
   }
-  pruneStopReasons(paths, new Set(instances.filter((instance) => !ended.includes(instance)).map(({ generation, process }) => `${generation}.${process}`)))
-  pruneReleases(paths, inUse)
+  pruneStopReasons(paths, new Set(left.map(({ generation, process }) => `${generation}.${process}`)))
+  const { remove } = planPrune({ releases: listReleases(paths), history: readHistory(paths), live: live?.release }, inUse, releasesKept)
+  for (const { id } of remove) dropRelease(paths, id)
 }

@@ -1,4 +1,5 @@
 import { existsSync, lstatSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { appNamePattern } from '../config/names.js'
 import { HoldfastError } from '../errors.js'
@@ -8,7 +9,7 @@ import { installedApps, readManifest, type Manifest } from '../release/manifest.
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { removeRelease } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { activateService, appService, drainService, shutdownService } from '../units/names.js'
+import { activateService, afterDrainService, appService, deployService, drainService, hookService, shutdownService } from '../units/names.js'
 import { writtenFiles } from './install.js'
 import { isDraining, isUp, observeInstances } from './observe.js'
 import { isCatalog, updateCatalog } from './system-files.js'
@@ -42,13 +43,14 @@ export function planUninstall(places: Places, app: string, { purge }: { purge: b
     paths,
     manifest,
     remove: [
-      ...[...written, ...written.flatMap(findUnfinished), ...dropIns, paths.run, ...state].filter((path) => path !== last && existsOrLinks(path)),
+      ...[...written, ...written.flatMap(findUnfinished), ...dropIns, paths.run, ...cacheFolders(paths), ...state].filter((path) => path !== last && existsOrLinks(path)),
       ...(purge ? data : []),
       last,
     ],
     removeEmpty: [
       ...dropIns.map((path) => dirname(path)),
       ...data.map((path) => dirname(path)).flatMap((folder) => [folder, dirname(folder)]),
+      ...cacheFolders(paths).map((path) => dirname(path)),
       paths.state, places.state, places.config, places.run,
       ...[...(manifest.folders ?? [])].reverse(),
       ...manifest.files.filter(isCatalog).flatMap((file) => [dirname(file), dirname(dirname(file))]),
@@ -58,7 +60,7 @@ export function planUninstall(places: Places, app: string, { purge }: { purge: b
   }
 }
 
-/** Stops the app, waits for its drain, and removes what `install` and the handovers wrote. */
+/** Ends a deploy that is under way, stops the app, waits for its drain, and removes what `install` and the handovers wrote. */
 export async function uninstall({ paths, manifest, remove, removeEmpty }: UninstallPlan, systemd: Systemd): Promise<void> {
   await stopAll(paths.app, manifest, systemd)
   const names = manifest.units.map(({ name }) => name).filter((name) => existsSync(join(paths.units, name)))
@@ -89,6 +91,8 @@ export function notInstalled(places: Places, app: string): HoldfastError {
 
 /** By way of the app's own drain; then whatever was started beside it. */
 async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promise<void> {
+  // Before what it would start.
+  await stopLoaded([deployService(app), hookService(app), afterDrainService(app)], systemd)
   await systemd.run('stop', [appService(app), drainService(app)])
   const sockets = manifest.units.map(({ name }) => name).filter((name) => name.endsWith('.socket'))
   if (sockets.length > 0) await systemd.run('stop', [...sockets, activateService(app)])
@@ -100,6 +104,14 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
   throw new HoldfastError('systemd-failed', `${alive.map(({ state }) => state.unit).join(', ')} still runs after systemctl stop ${app}`, {
     hint: `systemctl${user} kill --signal=SIGKILL ${alive[0]?.state.unit}; then uninstall again`,
   })
+}
+
+/** Units that come and go: systemctl(1) takes a name that it does not know for a failure. */
+async function stopLoaded(units: readonly string[], systemd: Systemd): Promise<void> {
+  const loaded = (await systemd.show(units)).filter(({ load }) => load !== 'not-found').map(({ unit }) => unit)
+  if (loaded.length === 0) return
+  await systemd.run('stop', loaded)
+  await systemd.resetFailed(loaded)
 }
 
 /** systemd made it for the instances of the template, and keeps it: systemd.slice(5). */
@@ -117,6 +129,12 @@ function findData({ scope, app, state, config }: AppPaths): string[] {
   const places = [join(state, 'data'), ...(scope === 'user' ? [join(dirname(config), app, 'data')] : [])].filter(existsOrLinks)
   const folders = places.filter((path) => existsSync(path)).map((path) => realpathSync(path))
   return [...new Set([...folders, ...places])]
+}
+
+/** CacheDirectory= of the hooks: systemd.exec(5). With a dynamic user, the first is a link to the second. */
+function cacheFolders({ scope, app }: AppPaths): string[] {
+  if (scope === 'system') return [`/var/cache/holdfast/${app}`, `/var/cache/private/holdfast/${app}`]
+  return [join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'holdfast', app)]
 }
 
 const isShared = (places: Places, app: string, file: string): boolean =>

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { installedApps, readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { instanceUnit, templateUnit } from '../units/names.js'
+import { afterDrainService, deployService, hookService, instanceUnit, templateUnit } from '../units/names.js'
 import type { UnitFile } from '../units/render.js'
 import { unfit } from './refusal.js'
 
-/** `holdfast deploy` runs in a transient unit of this name. */
-const deployService = (app: string): string => `${app}-deploy.service`
+/** Units that are an app's although no install writes them: transient, or written by a deploy. */
+const reserved = (app: string): string[] => [deployService(app), hookService(app), afterDrainService(app)]
 
 /**
  * Refuses unit names that exist already and are not this app's own: in /etc, of a package, transient, of another app, or
@@ -22,11 +22,13 @@ export async function checkNames(
   const own = new Set(manifest?.units.map((unit) => unit.name))
   const names = units.map((unit) => unit.name).filter((name) => !own.has(name))
   for (const name of names) {
-    const other = findApp(places, app, (theirs, names) => names.includes(name) || name === deployService(theirs))
+    const other = findApp(places, app, (theirs, names) => names.includes(name) || reserved(theirs).includes(name))
     if (other !== undefined) throw unfit(`${name} belongs to the app ${other}, which is installed already`, 'choose another name for one of the two')
   }
-  const taker = manifest === undefined ? findApp(places, app, (_, theirs) => theirs.includes(deployService(app))) : undefined
-  if (taker !== undefined) throw unfit(`${deployService(app)}, which a deploy of ${app} runs in, belongs to the app ${taker}`, 'choose another name for one of the two')
+  for (const name of manifest === undefined ? reserved(app) : []) {
+    const taker = findApp(places, app, (_, theirs) => theirs.includes(name))
+    if (taker !== undefined) throw unfit(`${name}, which ${app} needs for its deploys, belongs to the app ${taker}`, 'choose another name for one of the two')
+  }
 
   for (const name of names) {
     const asked = name === templateUnit(app) ? instanceUnit(app, 1, 1) : name

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 
@@ -6,8 +7,34 @@ import { basename, dirname, join } from 'node:path'
  * temporary name beside it, synced, renamed, and the folder synced. Makes the folder (0755).
  */
 export function writeDurably(file: string, text: string | Uint8Array, mode = 0o644): void {
-  const folder = dirname(file)
-  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  renameSync(writeBeside(file, text, mode), file)
+  syncFolder(dirname(file))
+}
+
+/**
+ * As `writeDurably`, but only where the file still holds what is expected (undefined: is not there). Two writers that began
+ * from the same contents: one wins, whenever either is killed.
+ * @returns whether it was written
+ */
+export function swapDurably(file: string, expected: string | undefined, text: string): boolean {
+  const temporary = writeBeside(file, text, 0o644)
+  try {
+    // flock(1): the kernel gives the lock up when its holder ends, however it does.
+    const script = expected === undefined ? '[ ! -e "$1" ] && mv -fT -- "$2" "$1"' : 'cmp -s -- - "$1" && mv -fT -- "$2" "$1"'
+    const { status, error, stderr } = spawnSync('flock', ['--timeout=10', `${file}.lock`, 'sh', '-c', script, 'sh', file, temporary], { input: expected ?? '', encoding: 'utf8' })
+    if (error !== undefined) throw error
+    if (stderr !== '') throw new Error(stderr.trim())
+    if (status !== 0) return false
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+  syncFolder(dirname(file))
+  return true
+}
+
+/** @returns the temporary file that holds the text, synced */
+function writeBeside(file: string, text: string | Uint8Array, mode: number): string {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
   const temporary = `${file}.${process.pid}.new`
   const fd = openSync(temporary, 'w', mode)
   try {
@@ -21,8 +48,7 @@ export function writeDurably(file: string, text: string | Uint8Array, mode = 0o6
   } finally {
     closeSync(fd)
   }
-  renameSync(temporary, file)
-  syncFolder(folder)
+  return temporary
 }
 
 /** The temporary files beside a file that writers have left which were killed in the middle. */

@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync } from 'node:fs'
+import { appendFileSync, closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AppPaths } from './paths.js'
 
@@ -19,7 +19,8 @@ export interface HistoryEntry {
   /** Absent where it did not come to one: a handover that was refused. */
   release?: string
   from?: string
-  outcome: 'live' | 'failed' | 'interrupted'
+  /** `migrated`: a deploy that was to run its hooks alone. */
+  outcome: 'live' | 'failed' | 'interrupted' | 'migrated'
   reason?: string
   /** Of a deploy or a rollback, from its begin. */
   durationMs: number
@@ -28,7 +29,22 @@ export interface HistoryEntry {
 const historyFile = (paths: AppPaths): string => join(paths.state, 'history.jsonl')
 
 export function appendHistory(paths: AppPaths, entry: HistoryEntry): void {
-  appendFileSync(historyFile(paths), `${JSON.stringify(entry)}\n`, { mode: 0o644 })
+  const file = historyFile(paths)
+  // A line that a power cut has torn must not tear the next one too.
+  appendFileSync(file, `${isTorn(file) ? '\n' : ''}${JSON.stringify(entry)}\n`, { mode: 0o644 })
+}
+
+function isTorn(file: string): boolean {
+  const { size = 0 } = statSync(file, { throwIfNoEntry: false }) ?? {}
+  if (size === 0) return false
+  const fd = openSync(file, 'r')
+  try {
+    const last = Buffer.alloc(1)
+    readSync(fd, last, 0, 1, size - 1)
+    return last[0] !== 10
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** The handovers of an app that have ended, oldest first. A line that a power cut has torn is left out. */

@@ -86,8 +86,11 @@ function finishFile(path: string, mode: number, stat: BigIntStats, group: number
   }
 }
 
-/** Read and execute as before, write for nobody; the group gets what the owner had. */
-function sealedMode(mode: number, forGroup: boolean): number {
+/**
+ * The mode of a file or folder of a release: read and execute as before, write for nobody, no
+ * set-user-ID, set-group-ID or sticky bit; with `forGroup` the group gets what the owner had.
+ */
+export function sealedMode(mode: number, forGroup: boolean): number {
   const sealed = mode & 0o555
   return forGroup ? sealed | ((sealed >> 3) & 0o050) : sealed
 }

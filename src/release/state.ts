@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync, renameSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { HoldfastError } from '../errors.js'
-import { writeDurably } from './durable-file.js'
+import { swapDurably, writeDurably } from './durable-file.js'
 import type { AppPaths } from './paths.js'
 
 /** What is recorded of an app: `state.json`. Readable by all; holds no secret. */
@@ -12,7 +12,7 @@ export interface State {
   /** The last generation number that was given out; numbers only grow. */
   generation: number
   /** The release that the next start brings up. Equals the live one but during a handover. */
-  wanted?: string
+  wanted?: string | undefined
   /** The generation that became ready and settled last. */
   live?: Live
   /** `hooks.after_drain` of the live release, as long as it waits or runs. */
@@ -26,7 +26,9 @@ export interface AfterDrain {
   /** ISO 8601, UTC: when that generation went live. */
   since: string
   /** ISO 8601, UTC: when it was begun; absent while it waits. */
-  begun?: string
+  begun?: string | undefined
+  /** Why it failed: it is then run again by hand only. */
+  failed?: string | undefined
 }
 
 export interface Live {
@@ -45,13 +47,20 @@ const stateFile = (paths: AppPaths): string => join(paths.state, 'state.json')
  */
 export function readState(paths: AppPaths): State {
   const file = stateFile(paths)
-  let text: string
+  return parseState(file, readText(file))
+}
+
+function readText(file: string): string | undefined {
   try {
-    text = readFileSync(file, 'utf8')
+    return readFileSync(file, 'utf8')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { version: 1, generation: 0 }
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw corrupt(file, (error as Error).message, error)
   }
+}
+
+function parseState(file: string, text: string | undefined): State {
+  if (text === undefined) return { version: 1, generation: 0 }
   let state: unknown
   try {
     state = JSON.parse(text)
@@ -62,15 +71,54 @@ export function readState(paths: AppPaths): State {
   return state
 }
 
-export function writeState(paths: AppPaths, state: State): void {
-  writeDurably(stateFile(paths), `${JSON.stringify(state, null, 2)}\n`)
+/**
+ * Changes the record by compare-and-swap: refused when somebody else has changed it since it was read. A hook after a
+ * drain that comes to its end meanwhile is no such change.
+ * @returns what is recorded now
+ * @throws HoldfastError `state-changed` or `state-corrupt`
+ */
+export function changeState(paths: AppPaths, began: State, change: (now: State) => State): State {
+  const file = stateFile(paths)
+  // Another try is needed only where the hook's own entry was changed between the reading and the writing.
+  for (let tries = 0; tries < 10; tries += 1) {
+    const text = readText(file)
+    const now = parseState(file, text)
+    if (!isSameRecord(now, began)) throw changed(paths, began, now)
+    const next: State = { ...change(now), revision: (now.revision ?? 0) + 1 }
+    if (swapDurably(file, text, formatState(next))) return next
+  }
+  throw changed(paths, began, readState(paths))
+}
+
+/** Puts a record in the place of one that cannot be read, which is kept beside it. @returns where */
+export function replaceCorrupt(paths: AppPaths, state: State): string {
+  const file = stateFile(paths)
+  const kept = `${file}.corrupt`
+  renameSync(file, kept)
+  writeDurably(file, formatState(state))
+  return kept
+}
+
+const formatState = (state: State): string => `${JSON.stringify(state, null, 2)}\n`
+
+const isSameRecord = (a: State, b: State): boolean =>
+  a.generation === b.generation && a.wanted === b.wanted && a.live?.generation === b.live?.generation && a.live?.release === b.live?.release
+
+function changed({ app }: AppPaths, began: State, now: State): HoldfastError {
+  const words = ({ generation, live, wanted }: State): string =>
+    `generation ${live?.generation ?? 'none'} live (release ${live?.release ?? 'none'}), ${wanted ?? 'none'} wanted, ${generation} the last number`
+  return new HoldfastError('state-changed', `the record of ${app} was changed by somebody else meanwhile: it began with ${words(began)}; now ${words(now)}`, {
+    hint: `holdfast status ${app}   # then run this again, if it is still wanted`,
+  })
 }
 
 function isState(value: unknown): value is State {
   if (typeof value !== 'object' || value === null) return false
-  const { version, generation, wanted, live } = value as Partial<State>
+  const { version, revision, generation, wanted, live, afterDrain } = value as Partial<State>
   return (
     version === 1 &&
+    (revision === undefined || Number.isSafeInteger(revision)) &&
+    (afterDrain === undefined || (typeof afterDrain.release === 'string' && Number.isSafeInteger(afterDrain.generation))) &&
     Number.isSafeInteger(generation) &&
     (generation as number) >= 0 &&
     (wanted === undefined || typeof wanted === 'string') &&
@@ -80,7 +128,7 @@ function isState(value: unknown): value is State {
 
 function corrupt(file: string, why: string, cause?: unknown): HoldfastError {
   return new HoldfastError('state-corrupt', `${file} cannot be read: ${why}`, {
-    hint: `Move ${file} away and run the command again: the release that runs is kept, and the next restart records anew.`,
+    hint: `holdfast apply ${basename(dirname(file))}   # makes the record anew, of what runs and what is on disk`,
     cause,
   })
 }

@@ -6,7 +6,7 @@ import type { AppPaths } from './paths.js'
 import type { Release } from './release.js'
 import { copyFolder, fingerprintFolder } from './snapshot.js'
 
-/** How many releases are kept besides those that are live, wanted or still running. */
+/** How many releases are kept besides those that are live, wanted, still running, or where a rollback goes. */
 export const releasesKept = 5
 
 /** Where the code of a release lies: below `releases/`, or in place with `snapshot = false`. */
@@ -57,7 +57,7 @@ export function takeFolder(paths: AppPaths, folder: string, options: { snapshot:
   if (known !== undefined) return { release: known, reused: true }
 
   const release: Release = {
-    id: newId(paths, new Date(), fingerprint),
+    id: newReleaseId(paths, new Date(), fingerprint),
     createdAt: new Date().toISOString(),
     source: { kind: 'directory', path: folder, snapshot: options.snapshot },
     fingerprint,
@@ -94,21 +94,21 @@ export function makeReleasesFolder(folder: string, group: number | undefined): v
   chmodSync(folder, 0o750)
 }
 
-/** Removes old releases, and what an interrupted snapshot left. `inUse` are ids that must stay. */
-export function pruneReleases(paths: AppPaths, inUse: ReadonlySet<string>): string[] {
-  const all = listReleases(paths)
-  const lastGood = all.filter((release) => release.outcome === 'good').slice(-2)
-  const spare = all.filter((release) => !inUse.has(release.id) && !lastGood.includes(release))
-  const old = spare.slice(0, Math.max(0, spare.length - releasesKept))
-  for (const { id } of old) {
-    rmSync(join(paths.releases, `${id}.json`), { force: true })
-    removeRelease(join(paths.releases, id))
+/** Removes a release with its metadata, which goes first: code without it is no release. */
+export function dropRelease(paths: AppPaths, id: string): void {
+  rmSync(join(paths.releases, `${id}.json`), { force: true })
+  removeRelease(join(paths.releases, id))
+}
+
+/**
+ * Removes folders of code that have no metadata, which an interrupted snapshot left. Metadata without a folder stays: it
+ * may be written a moment before its code appears.
+ */
+export function removeUnfinished(paths: AppPaths): void {
+  const names = new Set(existingNames(paths.releases))
+  for (const name of names) {
+    if (!name.endsWith('.json') && !names.has(`${name}.json`)) removeRelease(join(paths.releases, name))
   }
-  const known = new Set(listReleases(paths).map((release) => release.id))
-  for (const name of existingNames(paths.releases)) {
-    if (!name.endsWith('.json') && !known.has(name)) removeRelease(join(paths.releases, name))
-  }
-  return old.map((release) => release.id)
 }
 
 /** Sealed folders are read-only: even their owner must open them first, where it is not root. */
@@ -134,7 +134,7 @@ function tryReadRelease(paths: AppPaths, id: string): Release | undefined {
 }
 
 /** Sorts by time, tells the contents apart: `20261121-014455-3fa9c1`. */
-function newId(paths: AppPaths, now: Date, fingerprint: string): string {
+export function newReleaseId(paths: AppPaths, now: Date, fingerprint: string): string {
   const time = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
   const base = `${time}-${fingerprint.slice(0, 6)}`
   const taken = new Set(existingNames(paths.releases))

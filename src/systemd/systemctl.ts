@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { HoldfastError } from '../errors.js'
 import type { Scope } from '../release/paths.js'
-import type { QueuedJob, Systemd, UnitState } from './systemd.js'
+import type { JournalEntry, JournalQuery, QueuedJob, Systemd, UnitState } from './systemd.js'
 
 export interface CommandResult {
   /** Exit status; 128 + n after signal n; 127 where the program is missing. */
@@ -93,6 +93,10 @@ export class Systemctl implements Systemd {
     if (units.length > 0) await this.insist(['start', '--no-block', '--', ...units])
   }
 
+  async queueRestart(units: readonly string[]): Promise<void> {
+    if (units.length > 0) await this.ask(['restart', '--no-block', '--', ...units])
+  }
+
   async queueStop(units: readonly string[]): Promise<void> {
     if (units.length > 0) await this.insist(['stop', '--no-block', '--', ...units])
   }
@@ -158,6 +162,16 @@ export class Systemctl implements Systemd {
     return own.length > 0 ? own : tail([ofUnit])
   }
 
+  async journal({ since, match, fields, limit }: JournalQuery): Promise<JournalEntry[]> {
+    // Not `--user`, which opens a journal file of the user's own alone: there is none with Storage=volatile.
+    const { stdout } = await runProgram('journalctl', [
+      '--no-pager', '--quiet', '--output=json', `--output-fields=${fields.join(',')}`, `--lines=${limit}`,
+      `--since=@${Math.floor(Date.parse(since) / 1000)}`,
+      ...Object.entries(match).flatMap(([name, values]) => values.map((value) => `${name}=${value}`)),
+    ])
+    return parseJournal(stdout)
+  }
+
   /** A call whose answer is needed. @throws HoldfastError `systemd-failed` */
   private async ask(args: readonly string[]): Promise<CommandResult> {
     const result = await this.insist(args)
@@ -189,6 +203,21 @@ export class Systemctl implements Systemd {
   private manager(): string[] {
     return this.scope === 'user' ? ['--user'] : []
   }
+}
+
+/** `journalctl --output=json`: an object on each line. Exported for its tests. */
+export function parseJournal(text: string): JournalEntry[] {
+  return text.split('\n').flatMap((line) => {
+    let values: Record<string, unknown>
+    try {
+      values = JSON.parse(line) as Record<string, unknown>
+    } catch {
+      return []
+    }
+    // A field that stands twice is a list, and one that is no UTF-8 a list of bytes: neither is one that is looked for.
+    const fields = Object.fromEntries(Object.entries(values).filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
+    return [{ at: Number(fields['__REALTIME_TIMESTAMP']) / 1000, fields }]
+  })
 }
 
 /** The asked properties of one block of `systemctl show`; empty where it has none. Exported for its tests. */

@@ -29,6 +29,24 @@ export interface UnitState {
 /** A systemd job that is queued for a unit. */
 export type QueuedJob = 'start' | 'stop' | 'restart' | 'reload' | 'other'
 
+export interface JournalQuery {
+  /** ISO 8601, UTC. */
+  since: string
+  /** Field names to the values that they may have. */
+  match: Readonly<Record<string, readonly string[]>>
+  /** The fields to tell. */
+  fields: readonly string[]
+  /** At most so many entries. */
+  limit: number
+}
+
+/** An entry of the journal; a field that it has not, or that is no text, is absent. */
+export interface JournalEntry {
+  /** Milliseconds since 1970. */
+  at: number
+  fields: Partial<Record<string, string>>
+}
+
 /**
  * Everything that Holdfast asks of systemd. The exit status of a client is no state: it may have lost
  * its connection (daemon-reexec) or come too late; so the calls that queue something tell nothing, and
@@ -52,6 +70,8 @@ export interface Systemd {
   version(): Promise<number>
   /** Queues a start and returns at once. */
   queueStart(units: readonly string[]): Promise<void>
+  /** Queues a restart and returns at once. */
+  queueRestart(units: readonly string[]): Promise<void>
   /** Queues a stop and returns at once. */
   queueStop(units: readonly string[]): Promise<void>
   /**
@@ -80,4 +100,9 @@ export interface Systemd {
   systemState(): Promise<string>
   /** The last lines of a unit's own output since its start, oldest first. */
   logTail(unit: string, invocation: string, lines: number): Promise<string[]>
+  /**
+   * The newest entries of the journal in which each field has one of its values, oldest first, with the fields that are
+   * asked for. None where the journal cannot be read.
+   */
+  journal(query: JournalQuery): Promise<JournalEntry[]>
 }

@@ -4,11 +4,11 @@ export const appService = (app: string): string => `${app}.service`
 export const drainService = (app: string): string => `${app}-drain.service`
 export const shutdownService = (app: string): string => `${app}-shutdown.service`
 export const activateService = (app: string): string => `${app}-activate.service`
-/** Transient: the deploy that is under way, and with it the lock of whatever changes the app's releases. */
+export const afterDrainService = (app: string): string => `${app}-after-drain.service`
+/** Transient: a deploy runs in it, and its name is the lock. */
 export const deployService = (app: string): string => `${app}-deploy.service`
 /** Transient: one hook. */
 export const hookService = (app: string): string => `${app}-hook.service`
-export const afterDrainService = (app: string): string => `${app}-after-drain.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
 export const templateUnit = (app: string): string => `${app}@.service`
 

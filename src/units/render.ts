@@ -2,7 +2,7 @@ import type { Config, Listener } from '../config/model.js'
 import { hasPreload } from '../config/preload.js'
 import { HoldfastError } from '../errors.js'
 import { commandWord, plainValue, timeSpan } from './escape.js'
-import { activateService, appService, drainService, shutdownService, socketUnit, templateUnit } from './names.js'
+import { activateService, afterDrainService, appService, drainService, shutdownService, socketUnit, templateUnit } from './names.js'
 import type { Installation } from './installation.js'
 import { sandboxValues } from './sandbox.js'
 import { fillTemplate, readTemplate } from './template.js'
@@ -51,6 +51,7 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
     },
     { name: drainService(app), text: fill('app-drain.service', common) },
     { name: shutdownService(app), text: fill('app-shutdown.service', common) },
+    { name: afterDrainService(app), text: fill('app-after-drain.service', common) },
     ...config.listen.map((listener) => ({
       name: socketUnit(app, listener.name),
       text: fill('app-listener.socket', { app, ...socketValues(listener) }),
@@ -84,6 +85,12 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
  */
 export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'drain'>): string {
   return `# Written at the handover, for this generation alone. Drop-ins of your own come after it.\n[Service]\nTimeoutStopSec=${stopTimeout(config)}\n`
+}
+
+/** Of an older instance, once something waits for its end: read before the admin's own drop-ins. */
+export function renderEndDropIn(app: string): string {
+  const unit = afterDrainService(app)
+  return `# Written at a handover whose release has hooks.after_drain, which waits for this instance to end.\n[Unit]\nOnSuccess=${unit}\nOnFailure=${unit}\n`
 }
 
 /**

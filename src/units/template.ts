@@ -11,6 +11,7 @@ export type TemplateName =
   | 'app.service'
   | 'app-drain.service'
   | 'app-shutdown.service'
+  | 'app-after-drain.service'
   | 'app-activate.service'
   | 'app-listener.socket'
   | 'app@.service'

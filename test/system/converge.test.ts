@@ -1,5 +1,5 @@
 /** A handover that is cut off at any point, and what the next one makes of it. */
-import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
 import { ask, broken, makeShop, recorded, visit, type Shop } from './apps.js'
 import { activeState, expectSuccess, holdfast, journal, mustRun, run, show, systemctl, units, waitFor } from './harness.js'
@@ -100,15 +100,26 @@ it('stops everything when it is stopped in the middle, and starts what was good'
   expect((await ask(shop)).release).toBe('1')
 })
 
-it('says what is wrong with a state file that cannot be read, and goes on without it', async () => {
+it('makes a state file that cannot be read anew, of what runs and what is on disk', async () => {
   const shop = await installed('corrupt')
   const file = `/var/lib/holdfast/${shop.name}/state.json`
   await writeFile(file, '{"version":1,"gener')
-  await shop.release('2')
-  expect((await systemctl('restart', shop.name)).status).not.toBe(0)
+  expectSuccess(await systemctl('stop', `${shop.name}@1.1.service`)) // a start goes by the record
   expect((await ask(shop)).release).toBe('1')
-  expect(await journal(shop.name)).toContain(`${file} cannot be read: it is not JSON`)
 
+  await writeFile(file, 'not a state')
+  await shop.release('2')
+  expectSuccess(await systemctl('restart', shop.name))
+  expect(await recorded(shop)).toMatchObject({ generation: 2, live: { generation: 2 } })
+  expect(await readFile(`${file}.corrupt`, 'utf8')).toBe('not a state')
+  expect(await journal(shop.name)).toContain(`${file} cannot be read: it is not JSON. It was made anew of what runs and what is on disk: generation 1, release `)
+  await onlyGeneration(shop, 2)
+})
+
+it('goes on without a state file that is lost', async () => {
+  const shop = await installed('lost')
+  const file = `/var/lib/holdfast/${shop.name}/state.json`
+  await shop.release('2')
   await rename(file, `${file}.bad`)
   expectSuccess(await systemctl('restart', shop.name))
   expect(await recorded(shop)).toMatchObject({ live: { generation: 2 } })

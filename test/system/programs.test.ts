@@ -21,6 +21,8 @@ const change: [string, () => void, RegExp][] = [
   ['node’s folder is open to all', () => chmodSync(join(folder, 'bin'), 0o777), /node is at .*, and everybody may write to .*\/bin/],
   ['node itself is open to a group', () => { chownSync(node, 0, 1234); chmodSync(node, 0o775) }, /group 1234 may write to .*\/bin\/node/],
   ['a dependency is a user’s', () => chownSync(join(folder, 'lib/commander/index.js'), 1234, 0), /commander\/index\.js belongs to user 1234/],
+  ['a dependency of a dependency is a user’s', () => chownSync(join(folder, 'lib/@scope/below/package.json'), 1234, 0), /below\/package\.json belongs to user 1234/],
+  ['the scope around it is open to all', () => chmodSync(join(folder, 'lib/@scope'), 0o777), /everybody may write to .*\/@scope/],
   ['a template is open to all', () => chmodSync(join(folder, 'lib/holdfast/units/app.service'), 0o666), /everybody may write to .*app\.service/],
   ['a sticky file is no sticky folder', () => chmodSync(node, 0o1777), /everybody may write to .*\/bin\/node/],
 ]

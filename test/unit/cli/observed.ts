@@ -23,6 +23,10 @@ export function observed(change: Partial<AppObservation> = {}): AppObservation {
   return {
     paths: pathsOf(placesOf('system'), 'shop'),
     live: { generation: 2, release: 'r2', processes: 1, since: '2026-01-01T00:00:00.000Z' },
+    liveRelease: undefined,
+    deploy: undefined,
+    afterDrain: undefined,
+    wanted: undefined,
     lastHandover: { at: '2026-01-01T00:00:00.000Z', generation: 2, release: 'r2', from: 'r1', outcome: 'live', durationMs: 1234 },
     service: unit('shop.service', { sub: 'exited' }),
     drain: unit('shop-drain.service', { sub: 'exited' }),

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { listText, statusText } from '../../../src/cli/status-text.js'
 import { exitStatusOf, statusOf } from '../../../src/deploy/app-status.js'
 import type { AppObservation } from '../../../src/deploy/observe-app.js'
+import { release } from '../deploy/releases.js'
 import { instance, listener, observed, unit } from './observed.js'
 
 const now = Date.parse('2026-01-01T02:05:00Z')
@@ -123,5 +124,66 @@ describe('the text', () => {
     expect(listText([statusOf(observed()), statusOf(observed({ ...noLive }))], now)).toBe(
       'shop  live   generation 2  r2  2 h 5 min ago  127.0.0.1:8080\nshop  empty  -             -   -              127.0.0.1:8080',
     )
+  })
+})
+
+describe('what is recorded beyond what runs', () => {
+  const record = { id: 'd1', by: 'ann@laptop', what: 'shop-1.2.zip', since: '2026-01-01T02:00:00.000Z', step: 'migrate' as const }
+  const lines = (change: Partial<AppObservation>): string[] => statusText(statusOf(observed(change)), now).split('\n')
+
+  it('has the version and the source of what is live', () => {
+    const liveRelease = release('r2', { version: '1.2.0', source: { kind: 'archive', name: 'shop-1.2.zip', sha256: 'x' } })
+    expect(statusOf(observed({ liveRelease })).live).toMatchObject({ version: '1.2.0', source: 'shop-1.2.zip' })
+    expect(statusOf(observed()).live).toMatchObject({ version: null, source: null })
+    expect(lines({ liveRelease })).toEqual(expect.arrayContaining([expect.stringMatching(/^ {2}live {6}generation 2, release r2 \(1\.2\.0\), since /), '  source    shop-1.2.zip']))
+  })
+  it('tells a deploy that is under way', () => {
+    const change = { deploy: { isRunning: true, record } }
+    const status = statusOf(observed(change))
+    expect(status).toMatchObject({ state: 'live', problems: [], deploy: { running: true, id: 'd1', by: 'ann@laptop', what: 'shop-1.2.zip', since: record.since, step: 'migrate' } })
+    expect(lines(change)).toContainEqual(expect.stringMatching(/^ {2}deploy {4}ann@laptop deploys shop-1\.2\.zip since .* \(5 min ago\), step migrate$/))
+    expect(lines({ deploy: { isRunning: true, record: { ...record, kind: 'rollback', what: 'release r1' } } })).toContainEqual(expect.stringMatching(/ann@laptop rolls back to release r1 since/))
+    expect(lines({ deploy: { isRunning: true, record: undefined } })).toContain('  deploy    one has just begun')
+    expect(statusOf(observed({ deploy: { isRunning: true, record: undefined } })).deploy).toEqual({ running: true, kind: 'deploy', id: null, by: null, what: null, since: null, step: null })
+  })
+  it('tells one that was interrupted, with its mend; what runs is as it should be', () => {
+    const status = statusOf(observed({ deploy: { isRunning: false, record } }))
+    expect(status).toMatchObject({ state: 'live', serving: true, deploy: { running: false, step: 'migrate' } })
+    expect(exitStatusOf(status)).toBe(1)
+    expect(status.problems).toEqual([{
+      what: 'the deploy of shop-1.2.zip by ann@laptop, begun at 2026-01-01T02:00:00.000Z, was interrupted in step migrate: shop-deploy.service no longer runs',
+      mend: 'holdfast apply shop   # or deploy again',
+    }])
+    expect(lines({ deploy: { isRunning: false, record } }).some((line) => line.startsWith('  deploy '))).toBe(false)
+  })
+
+  const afterDrain = { release: 'r2', generation: 2, since: '2026-01-01T02:00:00.000Z' }
+  const older = [instance(2), instance(1, { active: 'deactivating', sub: 'stop-sigterm' }), instance(1, { active: 'deactivating' }, 2), instance(0, { active: 'failed' })]
+  it('tells an after_drain that waits, and for whom', () => {
+    const status = statusOf(observed({ afterDrain, instances: older }))
+    expect(status).toMatchObject({ state: 'live', problems: [], afterDrain: { release: 'r2', state: 'waiting', since: afterDrain.since, waitsFor: [1] } })
+    expect(lines({ afterDrain, instances: older })).toContainEqual(expect.stringMatching(/^ {2}after_drain {2}waits for generation 1: the hook of release r2, since .* \(5 min ago\)$/))
+  })
+  it('tells one that runs', () => {
+    const change = { afterDrain: { ...afterDrain, begun: '2026-01-01T02:04:00.000Z' } }
+    expect(statusOf(observed(change)).afterDrain).toEqual({ release: 'r2', state: 'running', since: '2026-01-01T02:04:00.000Z', waitsFor: [] })
+    expect(lines(change)).toContainEqual(expect.stringMatching(/^ {2}after_drain {2}runs: the hook of release r2, since .* \(1 min ago\)$/))
+  })
+  it('tells one that failed, with its mend', () => {
+    const change = { afterDrain: { ...afterDrain, begun: '2026-01-01T02:04:00.000Z', failed: 'it exited with status 1' } }
+    expect(statusOf(observed(change))).toMatchObject({
+      state: 'live', afterDrain: { state: 'failed' },
+      problems: [{ what: 'hooks.after_drain of release r2 is not done: it exited with status 1', mend: 'systemctl start shop-after-drain.service' }],
+    })
+    const liveRelease = release('r2', { afterDrain: { at: '2026-01-01T02:04:00.000Z', outcome: 'failed' } })
+    expect(statusOf(observed({ liveRelease })).problems.map(({ what }) => what)).toEqual(['hooks.after_drain of release r2 is not done: it failed at 2026-01-01T02:04:00.000Z'])
+    expect(statusOf(observed({ liveRelease: release('r2', { afterDrain: { at: '', outcome: 'done' } }) })).problems).toEqual([])
+  })
+  it('tells what somebody wrote into the file `wanted`', () => {
+    expect(statusOf(observed({ wanted: { word: '1.3', release: 'r3' } }))).toMatchObject({ state: 'live', problems: [], wanted: { text: '1.3', release: 'r3' } })
+    expect(lines({ wanted: { word: '1.3', release: 'r3' } })).toContain('  wanted    1.3 (release r3): systemctl restart shop brings it up')
+    expect(lines({ wanted: { word: 'r3', release: 'r3' } })).toContain('  wanted    r3: systemctl restart shop brings it up')
+    expect(lines({ wanted: { word: '1.4', release: undefined } })).toContain('  wanted    1.4, not on disk yet: systemctl restart shop brings it up')
+    expect(statusOf(observed({ wanted: { word: '1.4', release: undefined } })).wanted).toEqual({ text: '1.4', release: null })
   })
 })

@@ -24,7 +24,7 @@ it('an app cannot write to the terminal by its status', () => {
 it('the journal is asked for exact units, and never for another app’s', () => {
   const units = ['shop.service', 'shop-drain.service', 'shop-http.socket', 'shop@.service'].map((name) => ({ name, text: '' }))
   const manifest = { version: 1 as const, app: 'shop', node: '', cli: '', homePaths: [], units, files: [] }
-  expect(unitOptions(manifest, 'system')).toEqual(['--unit=shop.service', '--unit=shop-drain.service', '--unit=shop-http.socket', '--unit=shop@*.service'])
+  expect(unitOptions(manifest, 'system')).toEqual(['--unit=shop.service', '--unit=shop-drain.service', '--unit=shop-http.socket', '--unit=shop@*.service', '--unit=shop-deploy.service', '--unit=shop-hook.service'])
   expect(unitOptions(manifest, 'user')).toContain('--user-unit=shop@*.service')
 })
 

@@ -65,7 +65,19 @@ describe('init', () => {
   test('every commented key is in order too', () => {
     const text = planInit(folder).text.replace(/^# (?=[a-z_]+ = |\[)/gm, '').replace(/\ncommand = (?=\["node", "--)/, '\n# $&')
     writeFileSync(join(folder, 'holdfast.toml'), text.replace(/^command = \["node", "server\.js"\]\n/m, ''))
-    expect(loadConfig(join(folder, 'holdfast.toml'))).toMatchObject({ data: true, user: 'my-shop', limits: { tasks: 512 } })
+    expect(loadConfig(join(folder, 'holdfast.toml'))).toMatchObject({ data: true, user: 'my-shop', limits: { tasks: 512 }, hooks: { install: { text: 'npm ci --omit=dev' } } })
+  })
+
+  test.each<[what: string, files: Files, install: string, migrate: string]>([
+    ['npm', { 'package.json': { scripts: { migrate: 'x' } }, 'package-lock.json': {} }, 'npm ci --omit=dev', 'npm run migrate'],
+    ['a build', { 'package.json': { scripts: { build: 'tsc', 'db:migrate': 'x' } } }, 'npm ci && npm run build', 'npm run db:migrate'],
+    ['pnpm', { 'pnpm-lock.yaml': '' }, 'pnpm install --frozen-lockfile --prod', 'npm run migrate'],
+    ['yarn', { 'package.json': { scripts: { build: 'tsc' } }, 'yarn.lock': '' }, 'yarn install --frozen-lockfile && yarn run build', 'npm run migrate'],
+  ])('suggests hooks: %s', (_what, files, install, migrate) => {
+    put(files)
+    const { text } = planInit(folder)
+    expect(text).toContain(`# install = "${install}"\n`)
+    expect(text).toContain(`# migrate = "${migrate}"\n`)
   })
 
   test('never overwrites', () => {

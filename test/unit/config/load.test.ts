@@ -19,6 +19,8 @@ describe('parseConfig', () => {
       start: { timeoutMs: 60_000, settleMs: 2000 },
       drain: { timeoutMs: 900_000, shutdownTimeoutMs: 90_000, hangTimeoutMs: 120_000, reconnectWindowMs: 30_000, reconnectRate: 100 },
       limits: {},
+      hooks: { timeoutMs: 900_000 },
+      source: { maxBytes: 4 * 2 ** 30, maxFiles: 500_000 },
       sandbox: {
         writePaths: [], home: 'hidden', devices: false, processes: false, namespaces: false, setuid: false,
         capabilities: [], addressFamilies: [], systemCalls: [],
@@ -46,6 +48,20 @@ describe('parseConfig', () => {
       start = { timeout = "1.5s", settle = "0s" }
       drain = { timeout = "2h 30min", shutdown_timeout = "2h", hang_timeout = "1s", reconnect_window = "0s", reconnect_rate = 7 }
       limits = { memory = "1.5G", tasks = 64 }
+      [hooks]
+      install = "npm ci --omit=dev"
+      migrate = ["node", "migrate.js", "--to", "a b"]
+      after_drain = """
+      set -e
+      npm run contract
+      """
+      timeout = "1h"
+      [source]
+      url = "https://ci.example.com/shop-{version}.tar.gz"
+      checksum = "https://ci.example.com/SHA256SUMS"
+      version_file = "./build/VERSION"
+      max_size = "1G"
+      max_files = 1000
       [sandbox]
       write_paths = ["/srv/uploads/", "/srv/uploads"]
       home = "read-only"
@@ -62,6 +78,16 @@ describe('parseConfig', () => {
       data: true, watchdogMs: 30_000, start: { timeoutMs: 1500, settleMs: 0 }, drain: { timeoutMs: 9_000_000, shutdownTimeoutMs: 7_200_000, hangTimeoutMs: 1000, reconnectWindowMs: 0, reconnectRate: 7 },
       limits: { memoryBytes: 1.5 * 2 ** 30, tasks: 64 }, env: { NODE_ENV: 'production', TEXT: 'a\tb\nc' },
       sandbox: { writePaths: ['/srv/uploads'], home: 'read-only', setuid: true, capabilities: ['CAP_NET_RAW'], systemCalls: ['@resources', 'mlock2'] },
+    })
+    expect(config.hooks).toEqual({
+      install: { text: 'npm ci --omit=dev', argv: ['/bin/sh', '-c', 'npm ci --omit=dev'] },
+      migrate: { text: '["node", "migrate.js", "--to", "a b"]', argv: ['node', 'migrate.js', '--to', 'a b'] },
+      afterDrain: { text: 'set -e\n      npm run contract', argv: ['/bin/sh', '-c', '      set -e\n      npm run contract\n      '] },
+      timeoutMs: 3_600_000,
+    })
+    expect(config.source).toEqual({
+      url: 'https://ci.example.com/shop-{version}.tar.gz', checksumUrl: 'https://ci.example.com/SHA256SUMS',
+      versionFile: 'build/VERSION', maxBytes: 2 ** 30, maxFiles: 1000,
     })
     expect(config.listen).toEqual([
       { name: 'http', address: { kind: 'tcp', port: 8080 } },

@@ -35,6 +35,9 @@ describe('mergeRelease', () => {
     ['', 'admin = "/run/a"', '`[listen] admin` is /run/a with mode 0600 in the release and absent installed'],
     ['', '[limits]\nmemory = "1G"', '`[limits] memory` is 1G in the release and absent installed'],
     ['', '[limits]\ntasks = 5', '`[limits] tasks` is 5 in the release and absent installed'],
+    ['', '[source]\nversion_file = "V"', '`[source] version_file` is "V" in the release and absent installed'],
+    ['', '[source]\nmax_size = "1T"', '`[source] max_size` is 1T in the release and 4G installed'],
+    ['', '[source]\nmax_files = 1000000', '`[source] max_files` is 1000000 in the release and 500000 installed'],
     ['', '[sandbox]\nhome = "visible"', '`[sandbox] home` is "visible" in the release and "hidden" installed'],
     ['', '[sandbox]\nsetuid = true', '`[sandbox] setuid` is true in the release and false installed'],
     ['', '[sandbox]\ncapabilities = ["CAP_SYS_ADMIN"]', '`[sandbox] capabilities` is "CAP_SYS_ADMIN" in the release and empty installed'],
@@ -56,6 +59,7 @@ describe('mergeRelease', () => {
     ['drain', 'timeout', '1h', '15min'],
     ['drain', 'shutdown_timeout', '2min', '1min 30s'],
     ['drain', 'hang_timeout', '3min', '2min'],
+    ['hooks', 'timeout', '1h', '15min'],
   ])('a longer [%s] %s is cut', (table, key, longer, limit) => {
     const { config, notes } = mergeRelease(installed, write('directory = "."', `[${table}]\n${key} = "${longer}"`))
     expect(config).toEqual(installed)
@@ -69,7 +73,31 @@ describe('mergeRelease', () => {
 
   test('a release without a source folder installed', () => {
     const { notes } = mergeRelease(read(write()), write('directory = "."'))
-    expect(notes).toHaveLength(1)
+    expect(notes).toEqual(['`directory` is "/srv/shop" in the release and absent installed: run `holdfast install holdfast.toml`'])
+    const { notes: placed } = mergeRelease(read(write()), write('data = true'), { file: "/srv/it's/holdfast.toml" })
+    expect(placed).toEqual(["`data` is true in the release and false installed: run `holdfast install '/srv/it'\\''s/holdfast.toml'`"])
+  })
+
+  test('hooks are the release’s own', () => {
+    const withHooks = read(write('directory = "/srv/shop"', '[hooks]\ninstall = "npm ci"\nmigrate = "npm run migrate"\ntimeout = "1min"'))
+    const text = write('directory = "."', '[hooks]\nmigrate = ["node", "migrate.js"]\nafter_drain = "npm run contract"\ntimeout = "10s"')
+    expect(mergeRelease(withHooks, text)).toEqual({
+      config: {
+        ...withHooks,
+        hooks: {
+          migrate: { text: '["node", "migrate.js"]', argv: ['node', 'migrate.js'] },
+          afterDrain: { text: 'npm run contract', argv: ['/bin/sh', '-c', 'npm run contract'] },
+          timeoutMs: 10_000,
+        },
+      },
+      notes: [],
+    })
+    expect(mergeRelease(withHooks, undefined).config.hooks).toEqual(withHooks.hooks)
+  })
+
+  test('an address in a note shows no secret', () => {
+    const { notes } = mergeRelease(installed, write('directory = "."', '[source]\nurl = "https://me:secret@example.com/{version}.tgz?token=secret"'))
+    expect(notes).toEqual([`\`[source] url\` is "https://example.com/{version}.tgz" in the release and absent installed: ${mend}`])
   })
 
   test('renames no app', () => {

@@ -19,29 +19,29 @@ const restart = (restarts: number) => {
 }
 
 it('takes the folder at a restart, and the record at a start', () => {
-  expect(restart(0)).toEqual({ from: 'folder', retries: 0 })
+  expect(restart(0)).toEqual({ request: { from: 'folder' }, retries: 0 })
   endRequest(paths, 0)
-  expect(takeRequest(paths, 0)).toEqual({ from: 'record', retries: 0 })
+  expect(takeRequest(paths, 0)).toEqual({ request: { from: 'record' }, retries: 0 })
 })
 
 it('never takes the folder when systemd tries a start again by itself', () => {
   takeRequest(paths, 0)
   endRequest(paths, 0) // it failed: nothing serves
-  expect(restart(1)).toEqual({ from: 'record', retries: 1 })
+  expect(restart(1)).toEqual({ request: { from: 'record' }, retries: 1 })
   endRequest(paths, 1)
-  expect(restart(2)).toEqual({ from: 'record', retries: 2 })
+  expect(restart(2)).toEqual({ request: { from: 'record' }, retries: 2 })
 })
 
 it('goes on with what a killed run had begun', () => {
   restart(0)
-  expect(restart(1)).toEqual({ from: 'folder', retries: 1 })
+  expect(restart(1)).toEqual({ request: { from: 'folder' }, retries: 1 })
   endRequest(paths, 1)
-  expect(restart(2)).toEqual({ from: 'record', retries: 2 })
+  expect(restart(2)).toEqual({ request: { from: 'record' }, retries: 2 })
 })
 
 it('goes on with a killed start as a start', () => {
   takeRequest(paths, 0)
-  expect(restart(1)).toEqual({ from: 'record', retries: 1 })
+  expect(restart(1)).toEqual({ request: { from: 'record' }, retries: 1 })
 })
 
 it('takes the folder at a restart by hand between two automatic ones, whose counter then stands still or is 0', () => {
@@ -49,11 +49,11 @@ it('takes the folder at a restart by hand between two automatic ones, whose coun
   endRequest(paths, 0)
   restart(1)
   endRequest(paths, 1)
-  expect(restart(1)).toEqual({ from: 'folder', retries: 0 })
+  expect(restart(1)).toEqual({ request: { from: 'folder' }, retries: 0 })
   endRequest(paths, 1)
-  expect(restart(0)).toEqual({ from: 'folder', retries: 0 })
+  expect(restart(0)).toEqual({ request: { from: 'folder' }, retries: 0 })
 })
 
 it('takes the record where a run was killed before it could note anything', () => {
-  expect(restart(1)).toEqual({ from: 'record', retries: 1 })
+  expect(restart(1)).toEqual({ request: { from: 'record' }, retries: 1 })
 })

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { listDropIns } from '../../../src/release/instance-drop-in.js'
+import { listDropIns, writeDropIn } from '../../../src/release/instance-drop-in.js'
 import { commandScript, environmentFile, readShutdownTimeoutMs, removeInstance, writeInstance } from '../../../src/release/instance.js'
 import { pathsOf, placesOf, type AppPaths } from '../../../src/release/paths.js'
 import { stopFile, writeStopReason } from '../../../src/release/stop-reason.js'
@@ -45,6 +45,8 @@ describe('the files of an instance', () => {
     const dropIn = join(folder, 'units/shop@42.1.service.d/10-holdfast.conf')
     expect(readFileSync(dropIn, 'utf8')).toBe('[Service]\nTimeoutStopSec=7s\n')
     expect(listDropIns(paths)).toEqual([dropIn])
+    writeDropIn(paths, one, '[Unit]\nOnSuccess=shop-after-drain.service\n', 'end')
+    expect(listDropIns(paths)).toEqual([dropIn, join(folder, 'units/shop@42.1.service.d/11-holdfast.conf')])
     writeStopReason(paths, [one], 'deploy')
     removeInstance(paths, one)
     expect([readdirSync(join(folder, 'units')), readdirSync(paths.instances), readdirSync(paths.run), listDropIns(paths)]).toEqual([[], [], [], []])

@@ -35,7 +35,7 @@ describe('the reference set', () => {
 
 it('gives a worker without listeners neither sockets nor an activation', () => {
   const units = render('')
-  expect([...units.keys()]).toEqual(['shop.service', 'shop-drain.service', 'shop-shutdown.service', 'shop@.service'])
+  expect([...units.keys()]).toEqual(['shop.service', 'shop-drain.service', 'shop-shutdown.service', 'shop-after-drain.service', 'shop@.service'])
   expect(settings([...units.values()].join('\n')).join('\n')).not.toMatch(/socket|activate/i)
 })
 

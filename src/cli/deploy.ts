@@ -1,0 +1,144 @@
+import { existsSync, statSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import type { InstalledApp } from '../deploy/app.js'
+import { ownIdentity } from '../deploy/deploy-owner.js'
+import { planDeploy } from '../deploy/deploy-plan.js'
+import { newDeployId, removeStaging, stagingFolder, type DeployRequest } from '../deploy/deploy-request.js'
+import { spoolFiles } from '../deploy/deploy-site.js'
+import { fetchEnvironment, isDeploying } from '../deploy/deploy-unit.js'
+import { checkManager } from '../deploy/preflight.js'
+import { overlayOf, sourceOf, sourceText, sourceWords, spooled, type AskedSource, type PathKind } from '../deploy/source-of.js'
+import { HoldfastError } from '../errors.js'
+import { installedApps } from '../release/manifest.js'
+import { listReleases } from '../release/store.js'
+import { chooseApp, readDeployWords } from './choose-app.js'
+import { openApp, placesFor } from './context.js'
+import { planText } from './deploy-plan-text.js'
+import { print } from './output.js'
+import { barText } from './progress-text.js'
+import { busyText, commandText, Interrupts, isNeeded, operateInUnit, whoAsksHere, withStaging, type ClientOptions } from './operation-client.js'
+import { progressPrinter } from './progress-printer.js'
+import { plainText } from './words.js'
+
+export interface DeployOptions extends ClientOptions {
+  branch?: string
+  commit?: string
+  sha256?: string
+  overlay?: string
+  overlaySha256?: string
+  /** false: `--no-install`. */
+  install?: boolean
+  migrate?: boolean
+  migrateOnly?: boolean
+  dryRun?: boolean
+  to?: string
+}
+
+/** What the client at the other end of an ssh connection tells of itself. */
+export interface RemoteClient {
+  /** What its standard input is, there. */
+  name?: string
+  overlayName?: string
+  /** The command that asks for the same again, there. */
+  again: string
+}
+
+/** @returns the exit status: 130 after Ctrl-C */
+export async function deployCommand(words: readonly string[], options: DeployOptions): Promise<number> {
+  if (options.migrateOnly === true && options.migrate === false) throw usage('--migrate-only and --no-migrate together leave nothing to do', 'leave one of them out')
+  if (options.overlaySha256 !== undefined && options.overlay === undefined) throw usage('--overlay-sha256 is the checksum of an overlay, and there is none', 'add --overlay ARCHIVE')
+  if (options.to !== undefined) {
+    const { deployRemotely } = await import('./remote.js')
+    return deployRemotely(options.to, words, options)
+  }
+  const places = placesFor(options)
+  checkManager(places.scope)
+  const given = readDeployWords(words, installedApps(places), existsSync)
+  const app = openApp(chooseApp(given.app, places), options)
+  const remote = readRemote(options)
+  const source = withName(chooseSource(app, given.source, options), remote?.name)
+  const overlay = options.overlay === undefined ? undefined : withName(overlayOf(options.overlay, { ...surroundings(), ...(options.overlaySha256 === undefined ? {} : { sha256: options.overlaySha256 }) }), remote?.overlayName)
+  const inputs = [source, overlay].filter((one) => one?.kind === 'input').length
+  if (inputs === 2 && remote === undefined) throw usage('the source and the overlay cannot both be standard input', 'give one of them as a file')
+  if (inputs > 0 && isatty(0)) throw usage('standard input is a terminal, and an archive is expected there', 'tar -cz -C FOLDER . | holdfast deploy APP -')
+  if (options.dryRun === true) return showPlan(app, source, overlay, options)
+  return operateInUnit(app, requestOf(app, source, overlay, options), { source, overlay }, options)
+}
+
+const surroundings = (): { cwd: string; kindOf: (path: string) => PathKind } => ({ cwd: process.cwd(), kindOf })
+
+export function kindOf(path: string): PathKind {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  return stat === undefined ? 'absent' : stat.isDirectory() ? 'folder' : stat.isFile() ? 'file' : 'other'
+}
+
+/** The source that is named, else the source folder of the app, else the repository that it was deployed from last. */
+function chooseSource({ config, paths }: InstalledApp, word: string | undefined, { branch, commit, sha256 }: DeployOptions): AskedSource {
+  const options = {
+    ...surroundings(),
+    ...(branch === undefined ? {} : { branch }), ...(commit === undefined ? {} : { commit }), ...(sha256 === undefined ? {} : { sha256 }),
+  }
+  if (word !== undefined) return sourceOf(word, options)
+  if (config.directory !== undefined) return sourceOf(config.directory, options)
+  const last = listReleases(paths).findLast(({ source }) => source.kind === 'git')?.source
+  if (last?.kind === 'git') return sourceOf(last.repository, { ...options, isRepository: true })
+  throw usage(`${paths.app} has no source folder, and was never deployed from git: what is to be deployed?`, `holdfast deploy ${paths.app} SOURCE   # a folder, an archive, an address, a git repository, or -`)
+}
+
+function requestOf(app: InstalledApp, source: AskedSource, overlay: AskedSource | undefined, options: DeployOptions): DeployRequest {
+  const id = newDeployId()
+  const files = spoolFiles(stagingFolder(app.paths, id))
+  return {
+    kind: 'deploy',
+    id,
+    app: app.paths.app,
+    by: whoAsksHere(),
+    what: `${sourceText(source)}${overlay === undefined ? '' : ` with overlay ${sourceText(overlay)}`}`,
+    source: spooled(source, files.source),
+    ...(overlay === undefined ? {} : { overlay: spooled(overlay, files.overlay) }),
+    switches: { install: options.install !== false, migrate: options.migrate !== false, migrateOnly: options.migrateOnly === true },
+    env: fetchEnvironment(process.env),
+    again: readRemote(options)?.again ?? commandText(['deploy', app.paths.app, ...sourceWords(source), ...overlayWords(overlay), ...switchWords(options)], options),
+    owner: ownIdentity(),
+  }
+}
+
+function readRemote({ remote }: DeployOptions): RemoteClient | undefined {
+  if (remote === undefined) return undefined
+  try {
+    const { name, overlayName, again } = JSON.parse(remote) as Partial<RemoteClient>
+    const text = (value: unknown): string => plainText(String(value)).slice(0, 400)
+    return { again: text(again), ...(name === undefined ? {} : { name: text(name) }), ...(overlayName === undefined ? {} : { overlayName: text(overlayName) }) }
+  } catch {
+    throw usage('--remote is for holdfast on another machine', 'holdfast deploy --to USER@HOST')
+  }
+}
+
+const withName = (asked: AskedSource, name: string | undefined): AskedSource => (asked.kind === 'input' && name !== undefined ? { ...asked, name } : asked)
+
+export const overlayWords = (overlay: AskedSource | undefined): string[] =>
+  overlay === undefined ? [] : ['--overlay', ...sourceWords(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]
+
+/** The switches as they were given. */
+export const switchWords = ({ install, migrate, migrateOnly }: DeployOptions): string[] => [
+  ...(install === false ? ['--no-install'] : []), ...(migrate === false ? ['--no-migrate'] : []), ...(migrateOnly === true ? ['--migrate-only'] : []),
+]
+
+async function showPlan(app: InstalledApp, source: AskedSource, overlay: AskedSource | undefined, options: DeployOptions): Promise<number> {
+  const request = requestOf(app, source, overlay, options)
+  new Interrupts().handle(() => removeStaging(app.paths, request.id))
+  const printer = progressPrinter(app.paths.app, { json: options.json === true })
+  const plan = await withStaging(app, request, { source, overlay }, options, (gone) =>
+    planDeploy(app, request, (event) => event.type === 'progress' && printer.activity(`${event.step}  ${barText(event)}`), gone))
+  printer.clear()
+  removeStaging(app.paths, request.id)
+  if (options.json === true) print(JSON.stringify(plan, null, 2))
+  else {
+    print(planText(plan))
+    if (await isDeploying(app.paths, app.systemd)) print(`Now, ${busyText(app)}.`)
+  }
+  if (isNeeded({ source, overlay }, options)) process.stdin.destroy()
+  return 0
+}
+
+const usage = (message: string, hint: string): HoldfastError => new HoldfastError('usage', message, { hint })

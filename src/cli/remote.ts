@@ -1,0 +1,274 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { createReadStream, existsSync, statSync } from 'node:fs'
+import { constants } from 'node:os'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { finished, pipeline } from 'node:stream/promises'
+import { isatty } from 'node:tty'
+import { loadConfig } from '../config/load.js'
+import { parseEvent } from '../deploy/deploy-events.js'
+import { frameStream } from '../deploy/deploy-frames.js'
+import { overlayOf, sourceOf, sourceText, sourceWords, type AskedSource } from '../deploy/source-of.js'
+import { HoldfastError } from '../errors.js'
+import { shellWord } from '../release/instance.js'
+import { packFolder } from '../release/pack.js'
+import { nameInFolder, readDeployWords } from './choose-app.js'
+import { kindOf, overlayWords, switchWords, type DeployOptions, type RemoteClient } from './deploy.js'
+import { commandText } from './operation-client.js'
+import { print } from './output.js'
+import { lineText } from './progress-text.js'
+import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
+import { bytesWords } from './words.js'
+
+/**
+ * `holdfast deploy --to`: runs holdfast on the other machine by ssh, sends it what is here, and shows what it tells.
+ * @returns its exit status
+ */
+export async function deployRemotely(host: string, words: readonly string[], options: DeployOptions): Promise<number> {
+  checkHost(host)
+  const plan = planRemote(host, words, options)
+  if ([plan.source, plan.overlay].some((one) => one?.kind === 'input') && isatty(0)) {
+    throw usage('standard input is a terminal, and an archive is expected there', `tar -cz -C FOLDER . | holdfast deploy APP - --to ${host}`)
+  }
+  return new RemoteDeploy(host, plan, options).run()
+}
+
+/** What is sent to the other machine, and what is run there. */
+export interface RemotePlan {
+  app: string | undefined
+  source: AskedSource | undefined
+  overlay: AskedSource | undefined
+  /** Words of the command there, from the program's name on. */
+  command: string[]
+}
+
+/** @throws HoldfastError `usage` */
+export function planRemote(host: string, words: readonly string[], options: DeployOptions): RemotePlan {
+  const { branch, commit, sha256, overlaySha256, user } = options
+  const given = readDeployWords(words, [], existsSync)
+  const here = { cwd: process.cwd(), kindOf }
+  const source = given.source === undefined ? undefined : sourceOf(given.source, {
+    ...here, ...(branch === undefined ? {} : { branch }), ...(commit === undefined ? {} : { commit }), ...(sha256 === undefined ? {} : { sha256 }),
+  })
+  if (source?.kind === 'git' && source.repository.startsWith('/')) {
+    throw usage(`${source.repository} is a repository on this machine, which ${host} cannot read`, 'push it, and name its address; or deploy the folder as it is, without --branch and --commit')
+  }
+  const overlay = options.overlay === undefined ? undefined : overlayOf(options.overlay, { ...here, ...(overlaySha256 === undefined ? {} : { sha256: overlaySha256 }) })
+  if (source?.kind === 'input' && overlay?.kind === 'input') throw usage('the source and the overlay cannot both be standard input', 'give one of them as a file')
+  const app = given.app ?? (source?.kind === 'directory' ? nameInFolder(source.path) : undefined) ?? nameInFolder(process.cwd())
+  const client: RemoteClient = {
+    again: commandText(['deploy', ...(app === undefined ? [] : [app]), ...(source === undefined ? [] : sourceWords(source)), ...overlayWords(overlay), ...switchWords(options), '--to', host], options),
+    ...(source === undefined ? {} : { name: sourceText(source) }),
+    ...(overlay === undefined ? {} : { overlayName: sourceText(overlay) }),
+  }
+  const command = [
+    'holdfast', ...(user === true ? ['--user'] : []), 'deploy', ...(app === undefined ? [] : [app]), ...wordsThere(source),
+    // Without a source, these are about the one that is usual there.
+    ...(source === undefined ? [...(branch === undefined ? [] : ['--branch', branch]), ...(commit === undefined ? [] : ['--commit', commit])] : []),
+    ...(overlay === undefined ? [] : ['--overlay', ...wordsThere(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]),
+    ...switchWords(options), ...(options.wait === true ? ['--wait'] : []), ...(options.dryRun === true ? ['--dry-run'] : []),
+    ...(options.dryRun === true && options.json !== true ? [] : ['--json']),
+    '--remote', JSON.stringify(client),
+  ]
+  return { app, source, overlay, command }
+}
+
+/** What lies here is sent, and is standard input there; what has an address is fetched there. */
+function wordsThere(asked: AskedSource | undefined): string[] {
+  switch (asked?.kind) {
+    case undefined:
+      return []
+    case 'git':
+      return [asked.repository, ...sourceWords(asked).slice(1)]
+    case 'address':
+      return [asked.url, ...sourceWords(asked).slice(1)]
+    case 'directory':
+      return ['-']
+    case 'archive':
+    case 'input':
+      return ['-', ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
+  }
+}
+
+/** As ssh(1) takes it: an account and a machine, or a name of its own configuration. */
+function checkHost(host: string): void {
+  if (/^[^\s\p{Cc}-][^\s\p{Cc}]*$/u.test(host)) return
+  throw usage(`--to ${JSON.stringify(host)} is no machine`, 'holdfast deploy --to anna@shop.example.com SOURCE')
+}
+
+/** The command line of ssh(1). `HOLDFAST_SSH` gives the program and options of its own, split at blanks. Pure. */
+export function sshArgs(host: string, command: readonly string[], { user, env }: { user: boolean; env: NodeJS.ProcessEnv }): string[] {
+  // The units there are root's: so is who deploys, but for the apps of a user's own manager.
+  const script = user ? 'exec "$@"' : 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi'
+  // ssh joins words by blanks, and the account's shell there reads them: so they are quoted for it.
+  const remote = ['exec', 'sh', '-c', shellWord(script), 'sh', ...command.map(shellWord)].join(' ')
+  const ssh = (env['HOLDFAST_SSH'] ?? '').trim().split(/\s+/).filter((word) => word !== '')
+  return [...(ssh.length === 0 ? ['ssh'] : ssh), '-T', '-o', 'ServerAliveInterval=15', '--', host, remote]
+}
+
+/** How far it has come; each tells what a lost connection means. */
+type Phase = 'connecting' | 'sending' | 'sent' | 'begun' | 'ended'
+
+class RemoteDeploy {
+  private phase: Phase = 'connecting'
+  private status: number | undefined
+  /** What ssh and the other side say before it is known whether holdfast answers there. */
+  private readonly said: string[] = []
+  private readonly printer: ProgressPrinter
+  private readonly child: ChildProcess
+  private readonly app: string
+
+  constructor(private readonly host: string, private readonly plan: RemotePlan, private readonly options: DeployOptions) {
+    this.app = plan.app ?? 'the app'
+    this.printer = progressPrinter(this.app, { json: options.json === true })
+    const [program = 'ssh', ...args] = sshArgs(host, plan.command, { user: options.user === true, env: process.env })
+    this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  }
+
+  async run(): Promise<number> {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => this.leave())
+    const closed = new Promise<number>((resolve, reject) => {
+      this.child.on('error', (error) => reject(new HoldfastError('machine-unfit', `ssh cannot be run: ${error.message}`, { hint: 'install ssh, or name it in HOLDFAST_SSH', cause: error })))
+      this.child.on('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
+    })
+    // A connection that breaks is told by the end of ssh.
+    this.child.stdin?.on('error', () => {})
+    const failed = new Promise<never>((_, reject) => {
+      createInterface(this.child.stdout as Readable).on('line', (line) => this.hear(line, reject))
+    })
+    createInterface(this.child.stderr as Readable).on('line', (line) => this.hearError(line))
+    try {
+      return this.conclude(await Promise.race([closed, failed]))
+    } finally {
+      this.printer.clear()
+      this.child.kill()
+    }
+  }
+
+  private hear(line: string, fail: (error: unknown) => void): void {
+    if (this.phase === 'connecting') {
+      // A message of the day, or of the shell's, comes before.
+      if (!parseEvent(line).some(({ type }) => (type as string) === 'ready')) return
+      this.phase = 'sending'
+      for (const one of this.said.splice(0)) process.stderr.write(`${lineText(one)}\n`)
+      this.send().then(() => (this.phase = this.phase === 'sending' ? 'sent' : this.phase), fail)
+      return
+    }
+    if (this.options.dryRun === true) return print(this.options.json === true ? line : lineText(line))
+    for (const event of parseEvent(line)) {
+      if (event.type === 'deploy') this.phase = 'begun'
+      if (event.type === 'end') {
+        this.phase = 'ended'
+        this.status = event.status
+      }
+      this.printer.event(event)
+    }
+  }
+
+  private hearError(line: string): void {
+    if (this.phase === 'connecting') this.said.push(line)
+    else {
+      this.printer.clear()
+      process.stderr.write(`${lineText(line)}\n`)
+    }
+  }
+
+  /** Sends what lies here, one archive after the other. The input stays open: its end tells the other side that we are gone. */
+  private async send(): Promise<void> {
+    for (const asked of [this.plan.source, this.plan.overlay]) {
+      if (asked?.kind !== 'directory' && asked?.kind !== 'archive' && asked?.kind !== 'input') continue
+      const out = frameStream()
+      const isHandedOn = finished(out)
+      out.pipe(this.child.stdin as NonNullable<ChildProcess['stdin']>, { end: false })
+      if (asked.kind === 'directory') {
+        await packFolder(asked.path, out, { exclude: excludeOf(asked.path), onProgress: ({ bytes }) => this.tellSent(bytes) })
+        if (!out.writableEnded) out.end()
+      } else {
+        const total = asked.kind === 'archive' ? statSync(asked.path).size : undefined
+        let bytes = 0
+        const input = asked.kind === 'archive' ? createReadStream(asked.path) : process.stdin
+        input.on('data', (chunk: Buffer | string) => this.tellSent((bytes += chunk.length), total))
+        await pipeline(input, out)
+      }
+      await isHandedOn
+    }
+    this.printer.clear()
+  }
+
+  private tellSent(bytes: number, total?: number): void {
+    this.printer.activity(`sending to ${this.host}: ${bytesWords(bytes)}${total === undefined ? '' : ` of ${bytesWords(total)}`}`)
+  }
+
+  private conclude(status: number): number {
+    if (this.status !== undefined) return this.status
+    // 255 is ssh's own; anything else is what ended there.
+    if (status === 255 || status >= 128) throw this.lost()
+    if (this.phase === 'connecting') this.explain(status)
+    return status
+  }
+
+  /** The connection is gone. What that means for the deploy depends on how far it had come. */
+  private lost(): HoldfastError {
+    const { host } = this
+    const said = this.said.length === 0 ? '' : `: ${lineText(this.said.at(-1) as string)}`
+    const look = `ssh ${host} ${commandText(['status', ...(this.plan.app === undefined ? [] : [this.plan.app])], this.options)}`
+    switch (this.phase) {
+      case 'connecting':
+        return new HoldfastError('deploy-failed', `${host} cannot be reached${said}. Nothing was begun there`, { hint: `ssh ${host} true` })
+      case 'sending':
+        return new HoldfastError('deploy-failed', `the connection to ${host} was lost while the archive was sent. Nothing was begun there`, { hint: 'run the same again' })
+      case 'sent':
+        return new HoldfastError('deploy-failed', `the connection to ${host} was lost before it answered. Whether the deploy has begun there is not known`, { hint: look })
+      case 'begun':
+      case 'ended':
+        return new HoldfastError('deploy-failed', `the connection to ${host} was lost. The deploy goes on there`, { hint: look })
+    }
+  }
+
+  /** Holdfast did not answer there: its own refusal is passed on, all else is put into words. */
+  private explain(status: number): void {
+    const said = this.said.join('\n')
+    const { host } = this
+    if (status === 127 || /holdfast: (?:command )?not found/.test(said)) {
+      throw new HoldfastError('machine-unfit', `${host} has no program holdfast on its PATH. Nothing was begun there`, { hint: `ssh ${host} sudo npm install --global holdfast` })
+    }
+    if (/^sudo: /m.test(said)) {
+      throw new HoldfastError('machine-unfit', `the account at ${host} may not run holdfast as root without a password: ${lineText(said.split('\n').at(-1) ?? '')}. Nothing was begun there`, {
+        hint: 'deploy as root (--to root@…), for the apps of that account with --user, or by a line in /etc/sudoers.d: ACCOUNT ALL=(root) NOPASSWD: /usr/local/bin/holdfast',
+      })
+    }
+    if (/unknown (?:command|option)/.test(said)) {
+      throw new HoldfastError('machine-unfit', `the holdfast at ${host} is of another version, which takes no deploys from here. Nothing was begun there`, { hint: `ssh ${host} sudo npm install --global holdfast` })
+    }
+    for (const line of this.said) process.stderr.write(`${lineText(line)}\n`)
+  }
+
+  private leave(): never {
+    this.printer.clear()
+    const text = {
+      connecting: `Nothing was begun at ${this.host}.`,
+      sending: `Nothing was begun at ${this.host}.`,
+      sent: `Whether it has begun at ${this.host} is not known.`,
+      begun: `The deploy goes on at ${this.host}.`,
+      ended: '',
+    }[this.phase]
+    this.child.kill()
+    const look = this.phase === 'sent' || this.phase === 'begun' ? ` To see how: ssh ${this.host} ${commandText(['status', ...(this.plan.app === undefined ? [] : [this.plan.app])], this.options)}` : ''
+    process.stderr.write(`${text}${look}\n`)
+    process.exit(130)
+  }
+}
+
+/** What stays here: the repository's own files, and what `hooks.install` makes there anew. */
+export function excludeOf(folder: string): (path: string) => boolean {
+  const isMadeThere = hasInstallHook(folder)
+  return (path) => basename(path) === '.git' || (isMadeThere && basename(path) === 'node_modules')
+}
+
+function hasInstallHook(folder: string): boolean {
+  const file = join(folder, 'holdfast.toml')
+  return existsSync(file) && loadConfig(file).hooks.install !== undefined
+}
+
+const usage = (message: string, hint: string): HoldfastError => new HoldfastError('usage', message, { hint })

@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+// Takes the place of ssh(1): answers as the holdfast of another machine does, in the way that STUB_SSH names.
+import { writeFileSync } from 'node:fs'
+
+const [, , ...args] = process.argv
+const { STUB_SSH: how, STUB_SEEN: seen } = process.env
+const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`)
+const at = '2026-11-21T10:00:00.000Z'
+
+const refusals = {
+  absent: [127, 'sh: 1: exec: holdfast: not found'],
+  sudo: [1, 'sudo: a password is required'],
+  old: [2, "error: unknown option '--remote'"],
+  busy: [2, 'Error: ben deploys x to shop\nTry: add --wait'],
+  unreachable: [255, 'ssh: connect to host shop.example.com port 22: Connection refused'],
+}
+if (how in refusals) {
+  const [status, text] = refusals[how]
+  process.stderr.write(`${text}\n`)
+  process.exit(status)
+}
+
+process.stdout.write('Welcome to shop!\n')
+say({ type: 'ready', version: '0.1.0' })
+if (how === 'cut') {
+  process.stdin.once('data', () => process.exit(255))
+} else {
+  // One archive, frame by frame.
+  let bytes = Buffer.alloc(0)
+  const archive = []
+  for await (const chunk of process.stdin) {
+    bytes = Buffer.concat([bytes, chunk])
+    while (bytes.length >= 4 && bytes.length >= 4 + bytes.readUInt32BE(0) && bytes.readUInt32BE(0) > 0) {
+      archive.push(bytes.subarray(4, 4 + bytes.readUInt32BE(0)))
+      bytes = bytes.subarray(4 + bytes.readUInt32BE(0))
+    }
+    if (bytes.length === 4 && bytes.readUInt32BE(0) === 0) break
+  }
+  writeFileSync(`${seen}.archive`, Buffer.concat(archive))
+  writeFileSync(`${seen}.args`, JSON.stringify(args))
+  if (how === 'lost-early') process.exit(255)
+  say({ type: 'deploy', id: 'x', app: 'shop', by: 'anna', what: 'web', at, steps: [] })
+  if (how === 'lost') process.exit(255)
+  say({ type: 'step', step: 'fetch', state: 'done', at, durationMs: 100 })
+  if (how === 'failed') {
+    say({ type: 'end', outcome: 'failed', status: 1, at, durationMs: 200, failure: { step: 'migrate', message: 'no', log: ['why'], hint: 'mend it' } })
+    process.exit(1)
+  }
+  say({ type: 'end', outcome: 'live', status: 0, at, durationMs: 200, release: 'r', generation: 2 })
+  process.exit(0)
+}
