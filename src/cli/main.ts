@@ -103,6 +103,34 @@ program
   })
 
 program
+  .command('rollback')
+  .description('bring back a release that is on disk; runs no hooks')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .argument('[release]', 'by its id, the begin of its id, or its version; absent: the last good one before the live one')
+  .option('--force', 'past releases whose hooks.after_drain has run')
+  .option('--wait', 'wait while somebody else deploys')
+  .option('--dry-run', 'show where it would go, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nCtrl-C ends the watching, not the rollback.\nExit status: 0 live; 1 failed, what was live serves on; 2 refused, nothing was begun.')
+  .action(async (app: string | undefined, release: string | undefined, options: object) => {
+    const { rollbackCommand } = await import('./rollback.js')
+    process.exitCode = await rollbackCommand([app, release].filter((word) => word !== undefined), { ...globals(), ...options })
+  })
+
+program
+  .command('apply')
+  .description('bring up exactly what is recorded; nothing where that serves already')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .option('--wait', 'wait while somebody else deploys')
+  .option('--dry-run', 'show what it would bring up, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nExit status: 0 as recorded, or nothing is recorded; 1 failed, what was live serves on; 2 refused, nothing was begun.')
+  .action(async (app: string | undefined, options: object) => {
+    const { applyCommand } = await import('./apply.js')
+    process.exitCode = await applyCommand(app, { ...globals(), ...options })
+  })
+
+program
   .command('releases')
   .description('list the releases of an app: where each came from, how it went, and where a rollback goes')
   .argument('[app]', 'default: that of ./holdfast.toml, else the only one')

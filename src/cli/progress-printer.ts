@@ -1,4 +1,4 @@
-import type { DeployEvent } from '../deploy/progress.js'
+import type { DeployEvent, OperationKind } from '../deploy/progress.js'
 import { print } from './output.js'
 import { failureText, lineText, ProgressText } from './progress-text.js'
 
@@ -19,6 +19,7 @@ export function progressPrinter(app: string, { json }: { json: boolean }): Progr
   const terminal = process.stdout.isTTY === true && process.env['TERM'] !== 'dumb'
   const text = new ProgressText({ terminal, colour: terminal && !process.env['NO_COLOR'] })
   let doing: string | undefined
+  let kind: OperationKind = 'deploy'
   let isDrawn = false
   const clear = (): void => {
     if (isDrawn) process.stdout.write('\r\u001b[K')
@@ -37,10 +38,11 @@ export function progressPrinter(app: string, { json }: { json: boolean }): Progr
     event(event) {
       doing = undefined
       clear()
+      if (event.type === 'deploy') kind = event.kind
       for (const line of text.lines(event, Date.now())) print(line)
       if (event.type === 'end') {
         clearInterval(timer)
-        if (event.failure !== undefined) process.stderr.write(`${failureText(app, event.failure)}\n`)
+        if (event.failure !== undefined) process.stderr.write(`${failureText(app, kind, event.failure)}\n`)
       } else if (terminal) draw()
     },
     activity(now) {

@@ -1,4 +1,4 @@
-import type { DeployEvent, StepName } from '../deploy/progress.js'
+import { operationWords, type DeployEvent, type OperationKind, type StepName } from '../deploy/progress.js'
 import { bytesWords, plainText } from './words.js'
 
 export interface TextOptions {
@@ -26,7 +26,7 @@ export class ProgressText {
     switch (event.type) {
       case 'deploy':
         this.app = event.app
-        return [`${this.paint('bold', `${plainText(event.by)} deploys ${plainText(event.what)} to ${event.app}`)} ${this.paint('dim', `(${event.id})`)}`]
+        return [`${this.paint('bold', `${plainText(event.by)} ${operationWords(event.kind ?? 'deploy', plainText(event.what), event.app)}`)} ${this.paint('dim', `(${event.id})`)}`]
       case 'step':
         return this.stepLines(event, now)
       case 'progress':
@@ -65,6 +65,7 @@ export class ProgressText {
     const after = durationWords(event.durationMs)
     if (event.outcome === 'live') return [this.paint('bold', `${this.app}: generation ${event.generation} is live, release ${event.release}, after ${after}.`)]
     if (event.outcome === 'migrated') return [this.paint('bold', `${this.app}: the hooks have run, after ${after}. What is live is as it was (--migrate-only).`)]
+    if (event.outcome === 'unchanged') return event.release === undefined ? [] : [this.paint('bold', `${this.app}: release ${event.release} is live already, as generation ${event.generation}. Nothing to do.`)]
     return []
   }
 
@@ -74,11 +75,11 @@ export class ProgressText {
 }
 
 /** What went wrong, for standard error. */
-export function failureText(app: string, failure: NonNullable<(DeployEvent & { type: 'end' })['failure']>): string {
+export function failureText(app: string, kind: OperationKind, failure: NonNullable<(DeployEvent & { type: 'end' })['failure']>): string {
   const { step, message, log, hint } = failure
   const [first = '', ...more] = message.split('\n')
   return [
-    `Error: the deploy of ${app} failed at step ${step}: ${lineText(first)}`,
+    `Error: the ${kind} of ${app} failed at step ${step}: ${lineText(first)}`,
     ...more.map((line) => `    ${lineText(line)}`),
     ...log.slice(-12).map((line) => `    ${lineText(line)}`),
     ...(hint === undefined ? [] : [`Try: ${plainText(hint)}`]),

@@ -1,4 +1,5 @@
 import type { AppStatus, AppState, InstanceStatus } from '../deploy/app-status.js'
+import { operationWords } from '../deploy/progress.js'
 import { alignRows, bytesWords, drainWords, plainText, spanWords, timeWords } from './words.js'
 
 /** An app's status for people to read. Pure: `now` is in milliseconds. */
@@ -16,7 +17,7 @@ export function statusText(status: AppStatus, now: number): string {
   if (lastHandover !== null) rows.push(['handover', handoverText(lastHandover, live?.generation, now)])
   if (afterDrain !== null && afterDrain.state !== 'failed') rows.push(['after_drain', afterDrainText(afterDrain, now)])
   if (wanted !== null) {
-    const which = wanted.release === null ? `${wanted.text}, which is not on disk` : wanted.release === wanted.text ? wanted.text : `${wanted.text} (release ${wanted.release})`
+    const which = wanted.release === null ? `${wanted.text}, not on disk yet` : wanted.release === wanted.text ? wanted.text : `${wanted.text} (release ${wanted.release})`
     rows.push(['wanted', `${plainText(which)}: systemctl ${status.scope === 'user' ? '--user ' : ''}restart ${app} brings it up`])
   }
   const lines = [`${app}: ${stateWords(status)}`, ...alignRows(rows).map((line) => `  ${line}`)]
@@ -68,9 +69,9 @@ function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number
   return `${ago(at, now)}: ${what}${outcome === 'live' ? `live after ${took}` : `failed after ${took}: ${plainText(reason ?? 'no reason recorded')}`}`
 }
 
-function deployText({ by, what, since, step }: NonNullable<AppStatus['deploy']>, now: number): string {
+function deployText({ kind, by, what, since, step }: NonNullable<AppStatus['deploy']>, now: number): string {
   if (since === null) return 'one has just begun'
-  return `${plainText(`${by} deploys ${what}`)} since ${timeWords(since)} (${ago(since, now)})${step === null ? '' : `, step ${plainText(step)}`}`
+  return `${plainText(`${by} ${operationWords(kind, what ?? '')}`)} since ${timeWords(since)} (${ago(since, now)})${step === null ? '' : `, step ${plainText(step)}`}`
 }
 
 function afterDrainText({ release, state, since, waitsFor }: NonNullable<AppStatus['afterDrain']>, now: number): string {

@@ -3,6 +3,7 @@ import { sourceWords } from '../release/source-words.js'
 import { parseWaiting, type WaitingCounts } from '../runtime/waiting.js'
 import { describeEnd, findProblems, findUnfinished, isHandingOver, isStopped, type Problem } from './app-problems.js'
 import { hasEnded, isDraining, isServing, isUp } from './observe.js'
+import type { OperationKind } from './progress.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
 
 /**
@@ -45,7 +46,7 @@ export interface AppStatus {
     source: string | null
   } | null
   /** One that is under way, or that was cut off (`running` false). What is not known of it is null. */
-  deploy: { running: boolean; id: string | null; by: string | null; what: string | null; since: string | null; step: string | null } | null
+  deploy: { running: boolean; kind: OperationKind; id: string | null; by: string | null; what: string | null; since: string | null; step: string | null } | null
   /** `hooks.after_drain` of the live release, until it is done. `waitsFor`: generations that have not ended. */
   afterDrain: { release: string; state: 'waiting' | 'running' | 'failed'; since: string; waitsFor: number[] } | null
   /** What somebody wrote into the file `wanted`: the next restart brings it up. `release`: its id, if it is on disk. */
@@ -118,8 +119,8 @@ export function statusOf(observation: AppObservation): AppStatus {
 
 function deployStatus({ deploy }: AppObservation): AppStatus['deploy'] {
   if (deploy === undefined) return null
-  const { id = null, by = null, what = null, since = null, step = null } = deploy.record ?? {}
-  return { running: deploy.isRunning, id, by, what, since, step }
+  const { kind = 'deploy', id = null, by = null, what = null, since = null, step = null } = deploy.record ?? {}
+  return { running: deploy.isRunning, kind, id, by, what, since, step }
 }
 
 function afterDrainStatus({ afterDrain, instances }: AppObservation): AppStatus['afterDrain'] {

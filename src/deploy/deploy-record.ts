@@ -2,7 +2,7 @@ import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { findUnfinished, writeDurably } from '../release/durable-file.js'
 import type { AppPaths } from '../release/paths.js'
-import { stepNames, type StepName } from './progress.js'
+import { stepNames, type OperationKind, type StepName } from './progress.js'
 
 /**
  * The deploy under way: `deploy.json`, readable by all. There without a running unit `<app>-deploy.service`, it is one
@@ -10,6 +10,8 @@ import { stepNames, type StepName } from './progress.js'
  */
 export interface DeployRecord {
   id: string
+  /** Absent: a deploy. */
+  kind?: OperationKind
   by: string
   /** The source in a few words, without credentials. */
   what: string

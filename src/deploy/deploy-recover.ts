@@ -10,6 +10,7 @@ import { listAbandoned, removeStaging } from './deploy-request.js'
 import { runsAfterDrain } from './deploy-hooks.js'
 import { endHook } from './hooks.js'
 import { openRecord } from './open-record.js'
+import { operationNouns } from './progress.js'
 import { clearOrder, readOrder } from './request.js'
 import { restoreWanted } from './wanted.js'
 
@@ -47,14 +48,14 @@ export async function recoverDeploy(app: InstalledApp, own: string | undefined, 
       if (verdict.restoreWanted) restoreWanted(paths, state)
       forgetUnsealed(app, record)
       appendHistory(paths, {
-        at: new Date().toISOString(), kind: 'deploy', by: record.by, step: record.step, generation: state.generation + 1,
+        at: new Date().toISOString(), kind: record.kind ?? 'deploy', by: record.by, step: record.step, generation: state.generation + 1,
         ...(record.release === undefined ? {} : { release: record.release }),
         ...(record.began === undefined ? {} : { from: record.began }),
         outcome: 'interrupted', reason: `was killed, or the machine went down, at step ${record.step}`,
         durationMs: 0,
       })
     }
-    const sentence = `The deploy of ${record.what} that ${record.by} began at ${record.since} was cut off at step ${record.step}: ${
+    const sentence = `${operationNouns[record.kind ?? 'deploy']} ${record.what} that ${record.by} began at ${record.since} was cut off at step ${record.step}: ${
       verdict.kind === 'finished' ? `its release ${record.release} is live.` : 'it changed nothing of what is live, and what it left is removed.'}`
     story.tell('deploy-interrupted', sentence, record.release === undefined ? {} : { release: record.release })
     tell(sentence)

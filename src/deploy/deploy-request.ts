@@ -19,22 +19,40 @@ export interface DeploySwitches {
 }
 
 /** What a client asks the deploy's unit to do: `request.json` of the staging folder, for root's eyes, as an address may hold a password. */
-export interface DeployRequest {
+export type OperationRequest = DeployRequest | RollbackRequest | ApplyRequest
+
+interface AnyRequest {
   id: string
   app: string
   /** Who, such as `anna@192.0.2.7`. */
   by: string
-  /** The source in a few words, without credentials. */
+  /** What in a few words, without credentials: a source, a release. */
   what: string
-  source: SourceSpec
-  overlay?: SourceSpec
-  switches: DeploySwitches
   /** Variables of the client that fetching needs, such as a proxy's. */
   env: Record<string, string>
   /** The command that asks for the same again. */
   again: string
   /** The client, which fills the folder until the unit takes over. */
   owner: ProcessIdentity
+}
+
+export interface DeployRequest extends AnyRequest {
+  kind: 'deploy'
+  source: SourceSpec
+  overlay?: SourceSpec
+  switches: DeploySwitches
+}
+
+export interface RollbackRequest extends AnyRequest {
+  kind: 'rollback'
+  /** The id of its release. */
+  release: string
+  /** Past releases whose `hooks.after_drain` has run. */
+  force: boolean
+}
+
+export interface ApplyRequest extends AnyRequest {
+  kind: 'apply'
 }
 
 const idPattern = /^\d{8}-\d{6}-[0-9a-f]{6}$/
@@ -47,7 +65,7 @@ export const newDeployId = (now = new Date()): string =>
 export const stagingFolder = (paths: AppPaths, id: string): string => join(paths.state, 'staging', id)
 
 /** Makes the staging folder with the request in it, in one instant: a folder without one would be taken for a leftover. */
-export function makeStaging(paths: AppPaths, request: DeployRequest): void {
+export function makeStaging(paths: AppPaths, request: OperationRequest): void {
   const folder = stagingFolder(paths, request.id)
   const unfinished = `${folder}.${process.pid}.new`
   // The app's user must pass through, on the way to the code that its hooks run in.
@@ -69,7 +87,7 @@ function makeFolder(path: string): void {
 }
 
 /** @throws HoldfastError `deploy-failed` when it is gone or cannot be read */
-export function readRequest(paths: AppPaths, id: string): DeployRequest {
+export function readRequest(paths: AppPaths, id: string): OperationRequest {
   const file = join(stagingFolder(paths, id), 'request.json')
   const request = idPattern.test(id) ? tryReadRequest(file) : undefined
   if (request === undefined) throw new HoldfastError('deploy-failed', `${file} cannot be read`, { hint: `holdfast deploy ${paths.app}   # asks anew` })
@@ -105,9 +123,9 @@ function isRunning(pid: number): boolean {
   }
 }
 
-function tryReadRequest(file: string): DeployRequest | undefined {
+function tryReadRequest(file: string): OperationRequest | undefined {
   try {
-    const request = JSON.parse(readFileSync(file, 'utf8')) as DeployRequest | null
+    const request = JSON.parse(readFileSync(file, 'utf8')) as OperationRequest | null
     return typeof request?.id === 'string' && typeof request.owner?.pid === 'number' ? request : undefined
   } catch {
     return undefined

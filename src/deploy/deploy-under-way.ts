@@ -1,11 +1,12 @@
 import type { AppPaths } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { deployService } from '../units/names.js'
+import { operationWords } from './progress.js'
 import { readDeployRecord, type DeployRecord } from './deploy-record.js'
 
 export interface ObservedDeploy {
   /** Undefined for the moment before it has written what it does, and where that cannot be read. */
-  record: Pick<DeployRecord, 'id' | 'by' | 'what' | 'since' | 'step'> | undefined
+  record: Pick<DeployRecord, 'id' | 'kind' | 'by' | 'what' | 'since' | 'step'> | undefined
   /** False: it was killed, or the machine went down; the next deploy or apply ends or undoes it. */
   isRunning: boolean
 }
@@ -22,4 +23,4 @@ export async function observeDeploy(paths: AppPaths, systemd: Systemd): Promise<
 
 /** Such as `ann@laptop deploys shop-1.2.zip since 2026-11-21T02:41:02.000Z, step migrate`. */
 export const deployWords = ({ record }: ObservedDeploy): string =>
-  record === undefined ? 'somebody deploys' : `${record.by} deploys ${record.what} since ${record.since}, step ${record.step}`
+  record === undefined ? 'somebody deploys' : `${record.by} ${operationWords(record.kind ?? 'deploy', record.what)} since ${record.since}, step ${record.step}`

@@ -7,7 +7,7 @@ import { runProgram } from '../systemd/systemctl.js'
 import { deployService, hookService } from '../units/names.js'
 import { EventReader, eventsFile } from './deploy-events.js'
 import { readDeployRecord, type DeployRecord } from './deploy-record.js'
-import { servingWords } from './deploy.js'
+import { servingWords } from './operation.js'
 import type { DeployEvent } from './progress.js'
 
 /**

@@ -20,7 +20,7 @@ import { sealRelease } from './seal-release.js'
 export async function fetchVersion(app: InstalledApp, version: string): Promise<Release> {
   const { paths, config, story } = app
   const request: DeployRequest = {
-    id: newDeployId(), app: paths.app, by: 'root', what: `version ${version}`, source: versionUrl(config.source, version),
+    kind: 'deploy', id: newDeployId(), app: paths.app, by: 'root', what: `version ${version}`, source: versionUrl(config.source, version),
     switches: { install: false, migrate: false, migrateOnly: false }, env: {}, again: `holdfast apply ${paths.app}`, owner: ownIdentity(),
   }
   makeStaging(paths, request)

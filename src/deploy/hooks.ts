@@ -178,7 +178,7 @@ async function startAndWait(systemd: Systemd, unit: string, args: readonly strin
     const end = await waitForEnd(systemd, unit)
     if (end !== undefined) return { kind: 'ended', state: end }
     // Made and gone: somebody stopped it. Else it was never made, which alone may be tried again.
-    if (ok || !/^Failed to (connect|create|start transient)/im.test(message)) return { kind: 'ended', state: stopped(unit) }
+    if (ok || /^Job for |waiting for job|wait for/im.test(message)) return { kind: 'ended', state: stopped(unit) }
     if (Date.now() > deadline || !/connect|transport|no reply|timed out/i.test(message)) return { kind: 'refused', message: message.split('\n')[0] as string }
   }
 }

@@ -2,9 +2,33 @@
 export const stepNames = ['fetch', 'unpack', 'verify', 'install', 'migrate', 'seal', 'record', 'handover', 'prune'] as const
 export type StepName = (typeof stepNames)[number]
 
-/** What `holdfast deploy --json` prints, one object per line; documented in docs/cli.md, and stable. Times are ISO 8601, UTC. */
+export type OperationKind = 'deploy' | 'rollback' | 'apply'
+
+/** What somebody does, such as `deploys shop.tgz to shop`; without an app, of the one that is being talked of. */
+export function operationWords(kind: OperationKind, what: string, app?: string): string {
+  switch (kind) {
+    case 'deploy':
+      return `deploys ${what}${app === undefined ? '' : ` to ${app}`}`
+    case 'rollback':
+      return `rolls ${app === undefined ? '' : `${app} `}back to ${what}`
+    case 'apply':
+      return `applies ${what}${app === undefined ? '' : ` to ${app}`}`
+  }
+}
+
+/** The begin of a sentence about an operation, which what is brought up stands behind. */
+export const operationNouns: Record<OperationKind, string> = { deploy: 'The deploy of', rollback: 'The rollback to', apply: 'The apply of' }
+
+/** What each operation goes through. */
+export const stepsOf: Record<OperationKind, readonly StepName[]> = {
+  deploy: stepNames,
+  rollback: ['record', 'handover', 'prune'],
+  apply: ['fetch', 'record', 'handover', 'prune'],
+}
+
+/** What `holdfast deploy --json`, `rollback --json` and `apply --json` print, one object per line; documented in docs/cli.md, and stable. Times are ISO 8601, UTC. */
 export type DeployEvent =
-  | { type: 'deploy'; id: string; app: string; by: string; what: string; at: string; steps: StepName[] }
+  | { type: 'deploy'; kind: OperationKind; id: string; app: string; by: string; what: string; at: string; steps: StepName[] }
   | { type: 'step'; step: StepName; state: 'began' | 'done' | 'skipped' | 'failed'; at: string; durationMs?: number; note?: string }
   | { type: 'progress'; step: StepName; done: number; total?: number; unit: 'bytes' | 'files' }
   /** A line of a hook, or of the handover's story. */
@@ -12,7 +36,7 @@ export type DeployEvent =
   | { type: 'note'; text: string }
   | {
       type: 'end'
-      outcome: 'live' | 'migrated' | 'failed'
+      outcome: 'live' | 'migrated' | 'unchanged' | 'failed'
       /** The command's exit status. */
       status: 0 | 1 | 2
       at: string

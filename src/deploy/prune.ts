@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
+import { mirrorName } from '../release/git-mirror.js'
 import { folderBytes } from '../release/folder-size.js'
 import { readHistory } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
@@ -9,6 +10,7 @@ import { readState } from '../release/state.js'
 import { dropRelease, listReleases, removeRelease } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { deployService } from '../units/names.js'
+import { listAbandoned } from './deploy-request.js'
 import { deployWords, observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
 import { sizeOnDisk } from './list-releases.js'
 import { observeInstances } from './observe.js'
@@ -21,7 +23,7 @@ export interface Pruning {
   plan: PrunePlan
   /** What goes, by its path, with its size in bytes where that is known. */
   sizes: Map<string, number | undefined>
-  /** Absolute paths of what else goes: the files of an interrupted deploy, mirrors of repositories that no kept release is from. */
+  /** Absolute paths of what else goes: what deploys have left that were cut off, mirrors of repositories that no kept release is from. */
   leftovers: string[]
 }
 
@@ -36,7 +38,7 @@ export async function planPruning(paths: AppPaths, systemd: Systemd, keep: numbe
   const { live } = readState(paths)
   const inUse = releasesInUse(paths, await observeInstances(systemd, paths.app))
   const plan = planPrune({ releases, history: readHistory(paths), live: live?.release }, inUse, keep)
-  const leftovers = [...interruptedFiles(paths, deploy), ...unusedMirrors(paths, plan.keep.map(({ release }) => release))]
+  const leftovers = [...listAbandoned(paths).map((name) => join(paths.state, 'staging', name)), ...unusedMirrors(paths, plan.keep.map(({ release }) => release))]
   return {
     paths,
     plan,
@@ -72,32 +74,11 @@ function busy({ app, scope }: AppPaths, deploy: ObservedDeploy): HoldfastError {
   })
 }
 
-/** Of the deploy that `deploy.json` names. Others may be those of somebody who is still sending an archive. */
-function interruptedFiles({ state }: AppPaths, deploy: ObservedDeploy | undefined): string[] {
-  const id = deploy?.record?.id
-  if (id === undefined || !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id)) return []
-  return namesIn(join(state, 'staging')).filter((name) => name === id).map((name) => join(state, 'staging', name))
-}
-
+/** Copies of repositories that no kept release is from, and what git has left of them. */
 function unusedMirrors({ state }: AppPaths, kept: readonly Release[]): string[] {
-  const used = new Set(kept.flatMap(({ source }) => (source.kind === 'git' ? [source.repository] : [])))
-  return namesIn(join(state, 'git'))
-    .filter((name) => name.endsWith('.git'))
-    .map((name) => join(state, 'git', name))
-    .filter((mirror) => {
-      const repository = repositoryOf(mirror)
-      return repository !== undefined && !used.has(repository)
-    })
-}
-
-/** The address of a mirror's own configuration, without its credentials, as a release records it. */
-function repositoryOf(mirror: string): string | undefined {
-  try {
-    const url = /^\s*url\s*=\s*(.+?)\s*$/m.exec(readFileSync(join(mirror, 'config'), 'utf8'))?.[1]
-    return url?.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^@/]*@/i, '$1')
-  } catch {
-    return undefined
-  }
+  const used = new Set(kept.flatMap(({ source }) => (source.kind === 'git' ? [mirrorName(source.repository)] : [])))
+  const folder = join(state, 'git')
+  return namesIn(folder).filter((name) => !used.has(name.replace(/\.\w+$/, ''))).map((name) => join(folder, name))
 }
 
 function namesIn(folder: string): string[] {

@@ -4,9 +4,10 @@ import type { Release } from '../release/release.js'
 import type { State } from '../release/state.js'
 import { listReleases } from '../release/store.js'
 import type { InstalledApp } from './app.js'
-import { orderHandover, type OrderResult } from './order.js'
+import { bringLive } from './bring-live.js'
+import type { RollbackRequest } from './deploy-request.js'
+import type { Operation, Outcome } from './operation.js'
 import { findRelease, passedContracts, previousGood } from './previous-release.js'
-import type { HandoverOrder } from './request.js'
 
 /** Where a rollback goes, and what it costs. */
 export interface RollbackPlan {
@@ -45,7 +46,8 @@ export function planRollback({ paths }: InstalledApp, { live, afterDrain }: Stat
   return { from: live, target, passed, cancels: afterDrain !== undefined && afterDrain.begun === undefined ? afterDrain.release : undefined }
 }
 
-/** Hands over to the release of the plan. Runs no hooks. */
-export function rollBack(app: InstalledApp, { from, target }: RollbackPlan, order: Pick<HandoverOrder, 'id' | 'by' | 'since' | 'events'>): Promise<OrderResult> {
-  return orderHandover(app, { ...order, release: target.id, began: from.release, kind: 'rollback', afterDrain: false })
+/** The steps of a rollback. Runs no hooks. */
+export async function rollBack(work: Operation<RollbackRequest>, began: State): Promise<Outcome> {
+  const { target } = planRollback(work.app, began, work.request.release, work.request)
+  return bringLive(work, began, target, { afterDrain: false })
 }

@@ -19,9 +19,9 @@ export function tellLeftovers({ story }: InstalledApp, { undo }: Plan): void {
 export function tellStart(handover: Handover): void {
   const { app, state, choice, plan } = handover
   const live = tellOlder(state, plan)
-  const kind = choice.reused === undefined ? 'the recorded release' : choice.reused ? 'the unchanged release' : 'the new release'
+  const kind = handover.request.from === 'order' ? 'release' : choice.reused === undefined ? 'the recorded release' : choice.reused ? 'the unchanged release' : 'the new release'
   const { directory } = app.config
-  const folder = choice.reused === undefined && directory !== undefined ? ` A restart takes ${directory}.` : ''
+  const folder = handover.request.from === 'record' && directory !== undefined ? ` A restart takes ${directory}.` : ''
   app.story.tell('deploy-started', `Starting generation ${plan.generation} from ${kind} ${choice.release.id}; ${live}.${folder}`, fieldsOf(handover))
   for (const note of choice.notes) app.story.tell('setting-ignored', note, fieldsOf(handover))
 }

@@ -2,10 +2,31 @@ import { rmSync } from 'node:fs'
 import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import { changeState, type State } from '../release/state.js'
-import { listReleases, readRelease } from '../release/store.js'
+import { listReleases } from '../release/store.js'
 import { denotes, readWanted, wantedFile, writeWanted } from '../release/wanted.js'
 import type { InstalledApp } from './app.js'
 import { fetchVersion } from './fetch-version.js'
+
+/** What the file `wanted` asks for. */
+export type Asked =
+  /** The file names what is recorded anyway, or nothing. */
+  | { kind: 'nothing' }
+  | { kind: 'release'; release: Release }
+  /** Neither a release on disk nor the version of one. */
+  | { kind: 'elsewhere'; word: string }
+
+/** What somebody wrote into the file `wanted`, as far as it is on disk. */
+export function findOnDisk(paths: AppPaths, state: State): Asked {
+  const word = readWanted(paths)
+  // The id of what is recorded is no order, even with its code gone.
+  if (word === undefined || word === state.wanted || word === state.live?.release) return { kind: 'nothing' }
+  const onDisk = listReleases(paths)
+  // A file that a killed handover left behind names what was live before or what was to be: neither is an order.
+  const recorded = onDisk.filter(({ id }) => id === state.wanted || id === state.live?.release)
+  if (recorded.some((release) => denotes(word, release))) return { kind: 'nothing' }
+  const release = onDisk.findLast((release) => denotes(word, release))
+  return release === undefined ? { kind: 'elsewhere', word } : { kind: 'release', release }
+}
 
 /**
  * The release that somebody wrote into the file `wanted`, by its id or its version; undefined where the file names what
@@ -13,15 +34,15 @@ import { fetchVersion } from './fetch-version.js'
  * @throws HoldfastError `release-failed`, `fetch-failed`, `archive-refused` or `config-invalid`
  */
 export async function findWanted(app: InstalledApp, state: State): Promise<Release | undefined> {
-  const { paths } = app
-  const word = readWanted(paths)
-  if (word === undefined) return undefined
-  const onDisk = listReleases(paths)
-  // A file that a killed handover left behind names what was live before or what was to be: neither is an order.
-  const recorded = onDisk.filter(({ id }) => id === state.wanted || id === state.live?.release)
-  if (recorded.some((release) => denotes(word, release))) return undefined
-  const found = onDisk.findLast((release) => denotes(word, release))
-  return found ?? fetchVersion(app, word)
+  const asked = findOnDisk(app.paths, state)
+  switch (asked.kind) {
+    case 'nothing':
+      return undefined
+    case 'release':
+      return asked.release
+    case 'elsewhere':
+      return fetchVersion(app, asked.word)
+  }
 }
 
 /** Records what is about to be brought up. The file first: a power cut in between leaves the state as the truth. */
@@ -36,7 +57,8 @@ export function restoreWanted(paths: AppPaths, began: State): State {
   if (live === undefined) {
     if (wanted !== undefined && readWanted(paths) === wanted) rmSync(wantedFile(paths), { force: true })
   } else {
-    writeWanted(paths, readRelease(paths, live.release))
+    // Its code may be gone; its name is enough then.
+    writeWanted(paths, listReleases(paths).find(({ id }) => id === live.release) ?? { id: live.release })
   }
   return changeState(paths, began, (now) => ({ ...now, wanted: live?.release }))
 }

@@ -39,7 +39,7 @@ async function* inflate(source: AsyncIterable<Buffer>, size: number, engine: Tra
 /** Whether a decompressor says so, rather than the system. */
 export function isDamage(error: unknown): error is Error {
   const { code = '' } = error as { code?: string }
-  return error instanceof Error && /^(Z_|ZSTD_|ERR_ZSTD|ERR_BUFFER_TOO_LARGE)/.test(code)
+  return error instanceof Error && /^(Z_|ZSTD_|ERR_ZSTD)/.test(code)
 }
 
 /** zstd(1) itself refuses what follows the end, and windows of more than 128 MiB. */

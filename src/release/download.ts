@@ -68,8 +68,7 @@ function get(url: URL, { idleMs = defaultIdleMs, signal }: DownloadOptions): Pro
   return new Promise((resolve, reject) => {
     const common: RequestOptions = { agent: false, timeout: idleMs, headers: { 'user-agent': 'holdfast', accept: '*/*', 'accept-encoding': 'identity' } }
     if (signal !== undefined) common.signal = signal
-    const ca = url.protocol === 'https:' ? trustedCertificates() : undefined
-    const request = url.protocol === 'https:' ? requestHttps(url, { ...common, ...(ca === undefined ? {} : { ca }) }) : requestHttp(url, common)
+    const request = url.protocol === 'https:' ? requestHttps(url, { ...common, ca: trustedCertificates() }) : requestHttp(url, common)
     let response: IncomingMessage | undefined
     request.on('response', (begun) => resolve((response = begun)))
     request.on('timeout', () => {

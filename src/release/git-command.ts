@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { userInfo } from 'node:os'
-import type { Readable } from 'node:stream'
+import { PassThrough, pipeline, type Readable } from 'node:stream'
 import { escapeControl } from '../config/quote.js'
 import { HoldfastError } from '../errors.js'
 
@@ -19,6 +19,8 @@ export interface GitOptions {
   /** The account that it runs as, without a home folder and configuration of its own. Absent: the caller's. */
   as?: { uid: number; gid: number }
   signal?: AbortSignal
+  /** Bytes of a fetch so far, as git's progress tells them (`--progress`). */
+  onReceived?(bytes: number): void
 }
 
 export interface GitResult {
@@ -47,7 +49,7 @@ const kept = /^(?:PATH|USER|LOGNAME|TMPDIR|XDG_CONFIG_HOME|XDG_RUNTIME_DIR|SSH_A
  * @throws HoldfastError `fetch-failed` when git is not there, or says nothing for 5 minutes; the signal's reason
  */
 export async function runGit(args: readonly string[], options: GitOptions = {}, take?: (stdout: Readable) => Promise<unknown>): Promise<GitResult> {
-  const { as, signal } = options
+  const { as, signal, onReceived } = options
   signal?.throwIfAborted()
   const child = spawn('git', [...safety, ...args], {
     cwd: '/',
@@ -86,11 +88,14 @@ export async function runGit(args: readonly string[], options: GitOptions = {}, 
   child.stderr.on('data', (chunk: Buffer) => {
     idle.refresh()
     said = (said + chunk.toString('latin1')).slice(-64 * 1024)
+    const received = onReceived === undefined ? undefined : readReceived(chunk.toString('latin1'))
+    if (received !== undefined) onReceived?.(received)
   })
+  // Taken from the start: node throws away what nobody reads when the process has ended. Errors come out of `output`.
+  const output = pipeline(child.stdout, new PassThrough(), () => {})
   child.stdout.on('data', () => idle.refresh())
-  child.stdout.pause()
   try {
-    const [code, stdout] = await Promise.all([ended, take === undefined ? readText(child.stdout) : take(child.stdout).then(() => '')])
+    const [code, stdout] = await Promise.all([ended, take === undefined ? readText(output) : take(output).then(() => '')])
     signal?.throwIfAborted()
     await readRest(child.stderr)
     if (isIdle) throw new HoldfastError('fetch-failed', `git said nothing for ${idleMs / 60_000} minutes, and was ended: ${lastWords(readLines(said))}`, { hint: 'is the other side reachable? Run it again once it is' })
@@ -103,7 +108,7 @@ export async function runGit(args: readonly string[], options: GitOptions = {}, 
   } finally {
     clearTimeout(idle)
     clearTimeout(kill)
-    child.stdout.destroy()
+    output.destroy()
     child.stderr.destroy()
     signal?.removeEventListener('abort', abort)
   }
@@ -116,7 +121,7 @@ export function lastWords(said: readonly string[]): string {
 
 /** What a process that has ended wrote, unless somebody else keeps the pipe. */
 async function readRest(stderr: Readable): Promise<void> {
-  if (stderr.readableEnded) return
+  if (stderr.closed) return
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, 500)
     stderr.once('close', () => {
@@ -137,17 +142,28 @@ async function readText(stdout: Readable): Promise<string> {
   return Buffer.concat(parts).toString('utf8')
 }
 
-const progress = /^(?:remote: )?(?:Enumerating|Counting|Compressing|Receiving|Resolving|Writing|Updating|Unpacking) [a-z ]+:|^(?:remote: )?Total \d/
+const units: Record<string, number> = { bytes: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
+
+/** `Receiving objects:  45% (450/1000), 1.20 MiB | 3.00 MiB/s` (not of fewer than 100 objects): how much, or undefined. */
+export function readReceived(said: string): number | undefined {
+  const [, amount, unit] = [...said.matchAll(/Receiving objects: .*?, ([\d.]+) (bytes|KiB|MiB|GiB)/g)].at(-1) ?? []
+  return amount === undefined ? undefined : Math.round(Number(amount) * (units[unit ?? ''] ?? 1))
+}
+
+/** Lines that say nothing of the cause: progress, and what git adds to every failure of ssh. */
+const noise = /^(?:remote: )?(?:Enumerating|Counting|Compressing|Receiving|Resolving|Writing|Updating|Unpacking) [a-z ]+:|^(?:remote: )?Total \d|^Please make sure you have the correct access rights$|^and the repository exists\.$|^remote:$/
 
 function readLines(said: string): string[] {
   return Buffer.from(said, 'latin1').toString('utf8').split(/[\r\n]+/)
     .map((line) => escapeControl(line.trimEnd()).slice(0, 300))
-    .filter((line) => line !== '' && line !== 'remote:' && !progress.test(line))
+    .filter((line) => line !== '' && !noise.test(line))
 }
 
 function environment({ as, env = {}, protocols = '' }: GitOptions): NodeJS.ProcessEnv {
   const own = as === undefined ? Object.fromEntries(Object.entries(process.env).filter(([name]) => kept.test(name))) : { PATH: process.env['PATH'] }
-  const home = as === undefined ? { HOME: process.env['HOME'] ?? userInfo().homedir } : { HOME: '/nonexistent', GIT_CONFIG_GLOBAL: '/dev/null' }
+  // Root's own keys and settings, also where sudo left HOME as it was.
+  const ownHome = process.getuid?.() === 0 ? undefined : process.env['HOME']
+  const home = as === undefined ? { HOME: ownHome ?? userInfo().homedir } : { HOME: '/nonexistent', GIT_CONFIG_GLOBAL: '/dev/null' }
   return {
     ...own, ...home, LC_ALL: 'C', GIT_TERMINAL_PROMPT: '0', SSH_ASKPASS_REQUIRE: 'never', GIT_OPTIONAL_LOCKS: '0',
     GIT_NO_REPLACE_OBJECTS: '1', GIT_NO_LAZY_FETCH: '1', GIT_ALLOW_PROTOCOL: protocols, ...env,

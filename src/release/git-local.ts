@@ -41,7 +41,11 @@ function findOwner(path: string): { uid: number; gid: number } {
 
 /** Root's own repository is one whose configuration nobody else can write. */
 function checkRootsOwn(path: string): void {
-  for (const place of [path, join(path, '.git'), join(path, '.git/config'), join(path, 'config')]) {
+  const inner = join(path, '.git')
+  const found = lstatSync(inner, { throwIfNoEntry: false })
+  // Of a worktree it is a file, which names a folder that git itself looks at the owner of.
+  const own = found === undefined ? [join(path, 'config')] : found.isDirectory() ? [inner, join(inner, 'config')] : [inner]
+  for (const place of [path, ...own]) {
     const status = lstatSync(place, { throwIfNoEntry: false })
     if (status === undefined || status.isSymbolicLink() || (status.uid === 0 && (status.mode & 0o022) === 0)) continue
     throw new HoldfastError('fetch-failed', `${path} is root's, but others may write to ${place}: its configuration would run programs as root`, {

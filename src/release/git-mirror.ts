@@ -11,6 +11,8 @@ type Remote = Extract<Repository, { kind: 'remote' }>
 export interface MirrorOptions {
   /** The state folder of the app. */
   state: string
+  /** Of what the other side sends. */
+  onProgress?(progress: { bytes: number }): void
   onNote?(text: string): void
   signal?: AbortSignal
 }
@@ -18,15 +20,19 @@ export interface MirrorOptions {
 /** Whether what git says is about the mirror itself rather than the other side. */
 const brokenMirror = /object file .* is empty|bad object|corrupt|invalid sha1 pointer|loose object|\.lock': File exists|unable to read tree|not a git repository: '/i
 
+/** The name of a repository's mirror, without `.git`; the repository as a release records it, without its credentials. */
+export const mirrorName = (repository: string): string => createHash('sha256').update(repository).digest('hex').slice(0, 16)
+
 /**
  * Brings the app's mirror of a repository up to date: every branch, no tags. One that a kill left in the middle, or that is
  * broken, is made anew. The caller holds the lock of the app's deploys.
  * @returns the path of the bare repository
  * @throws HoldfastError `fetch-failed`, `system-refused`
  */
-export async function updateMirror(repository: Remote, { state, onNote, signal }: MirrorOptions): Promise<string> {
+export async function updateMirror(repository: Remote, options: MirrorOptions): Promise<string> {
+  const { state, onNote } = options
   const folder = join(state, 'git')
-  const name = createHash('sha256').update(repository.shown).digest('hex').slice(0, 16)
+  const name = mirrorName(repository.shown)
   const mirror = join(folder, `${name}.git`)
   // There while git writes: git leaves locks behind when it is killed.
   const unfinished = join(folder, `${name}.unfinished`)
@@ -38,11 +44,11 @@ export async function updateMirror(repository: Remote, { state, onNote, signal }
   } catch (error) {
     throw explainSystemError(error)
   }
-  let result = await fetchBranches(repository, mirror, signal)
+  let result = await fetchBranches(repository, mirror, options)
   if (result.code !== 0 && brokenMirror.test(result.said.join('\n'))) {
     onNote?.(`the mirror of ${repository.shown} was broken, and is made anew: ${lastWords(result.said)}`)
     await rm(mirror, { recursive: true, force: true })
-    result = await fetchBranches(repository, mirror, signal)
+    result = await fetchBranches(repository, mirror, options)
   }
   // Whatever ended it but a SIGKILL, git has tidied up.
   if (result.code !== undefined) await rm(unfinished, { force: true })
@@ -57,7 +63,7 @@ export async function askRemoteHead(repository: Remote, signal?: AbortSignal): P
   return /^ref: refs\/heads\/(.+)\tHEAD$/m.exec(result.stdout)?.[1]
 }
 
-async function fetchBranches(repository: Remote, mirror: string, signal: AbortSignal | undefined): Promise<GitResult> {
+async function fetchBranches(repository: Remote, mirror: string, { signal, onProgress }: MirrorOptions): Promise<GitResult> {
   if (!existsSync(join(mirror, 'HEAD'))) {
     await rm(mirror, { recursive: true, force: true })
     const made = await runGit(['init', '--quiet', '--bare', '--template=', mirror], signal === undefined ? {} : { signal })
@@ -69,7 +75,7 @@ async function fetchBranches(repository: Remote, mirror: string, signal: AbortSi
       'fetch', '--prune', '--force', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head', '--update-shallow', '--progress',
       '--', repository.shown, '+refs/heads/*:refs/heads/*',
     ],
-    accessOptions(repository, signal),
+    { ...accessOptions(repository, signal), onReceived: (bytes) => onProgress?.({ bytes }) },
   )
 }
 

@@ -27,6 +27,8 @@ export async function packFolder(folder: string, out: Writable, options: PackOpt
   let bytes = 0
   const paths = listPaths(folder, options.exclude)
   const pack = new Pack({ cwd: resolve(folder), gzip: { level: 6 }, portable: true, noDirRecurse: true, strict: true })
+  // It cannot be stopped: once `out` has failed it reads on until its buffers are full, and may fail, too.
+  pack.on('error', () => {})
   const chunks = async function* (): AsyncIterable<Buffer> {
     for await (const chunk of pack as unknown as AsyncIterable<Buffer>) {
       bytes += chunk.length

@@ -28,14 +28,11 @@ export interface Sealed {
  */
 export async function sealFolder(from: string, to: string, { touched, group, maxBytes }: SealOptions): Promise<Sealed> {
   if (existsSync(to)) throw new HoldfastError('release-failed', `${to} is there already`)
-  const before = measure(from, group)
-  if (maxBytes !== undefined && before.sizeBytes > maxBytes) {
-    throw new HoldfastError('release-failed', `the release has ${before.sizeBytes} bytes now, which is more than source.max_size allows (${maxBytes})`)
-  }
   makeReleasesFolder(dirname(to), group)
-  if (!touched && before.isSealed) {
-    // One syncfs(2) for all.
-    execFileSync('sync', ['--file-system', from])
+  const before = touched && maxBytes === undefined ? undefined : measure(from, group)
+  if (before !== undefined) checkSize(before.sizeBytes, maxBytes)
+  if (!touched && before?.isSealed === true) {
+    syncFilesystem(from)
     moveFolder(from, to)
     syncFolder(dirname(from))
     return { sizeBytes: before.sizeBytes }
@@ -45,17 +42,28 @@ export async function sealFolder(from: string, to: string, { touched, group, max
   removeRelease(copy)
   try {
     // A dynamic user has no group of its own that would outlive it: what it alone could read, all may.
-    copyFolder(from, copy, group === undefined ? { everyone: process.geteuid?.() === 0 } : { group })
+    copyFolder(from, copy, { sync: false, ...(group === undefined ? { everyone: process.geteuid?.() === 0 } : { group }) })
+    const { sizeBytes } = measure(copy, group)
+    checkSize(sizeBytes, maxBytes)
+    // Before the sync: what it holds need not be written to the disk any more.
+    removeRelease(from)
+    syncFilesystem(copy)
+    moveFolder(copy, to)
+    syncFolder(dirname(from))
+    return { sizeBytes }
   } catch (error) {
     removeRelease(copy)
     throw error
   }
-  const { sizeBytes } = measure(copy, group)
-  moveFolder(copy, to)
-  removeRelease(from)
-  syncFolder(dirname(from))
-  return { sizeBytes }
 }
+
+function checkSize(bytes: number, maxBytes = Infinity): void {
+  if (bytes <= maxBytes) return
+  throw new HoldfastError('release-failed', `the release has ${bytes} bytes with what its hooks made, and at most ${maxBytes} are allowed`)
+}
+
+/** One syncfs(2) for all; a sync of each file takes seconds per thousand. */
+const syncFilesystem = (folder: string): void => void execFileSync('sync', ['--file-system', folder])
 
 /** The size of a folder's files, and whether all of it is the caller's own and written by nobody. */
 export function measure(folder: string, group?: number): { sizeBytes: number; isSealed: boolean } {

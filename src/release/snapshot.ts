@@ -44,14 +44,15 @@ export function fingerprintFolder(folder: string): string {
 /**
  * Copies the folder to a new one that belongs to the caller and that nobody may write to. Shares
  * blocks where the filesystem can (reflink). Set-user-ID bits and write permission are dropped; what
- * the owner of a file alone could read is opened to `group`, where one is given, and by `everyone` to all.
+ * the owner of a file alone could read is opened to `group`, where one is given, and by `everyone` to all. Synced,
+ * unless `sync` is false.
  * @throws HoldfastError `release-failed`
  */
-export function copyFolder(folder: string, target: string, options: { group?: number; everyone?: boolean } = {}): void {
+export function copyFolder(folder: string, target: string, options: { group?: number; everyone?: boolean; sync?: boolean } = {}): void {
   const folders: { path: string; mode: number }[] = []
   walk(folder, ({ path, stat, fd, target: link }) => {
     const to = join(target, path)
-    const owned = options.everyone === true ? Number(stat.mode) | ((Number(stat.mode) >> 6) & 0o005) : Number(stat.mode)
+    const owned = options.everyone === true ? Number(stat.mode) | (((Number(stat.mode) >> 6) & 0o005) * 0o011) : Number(stat.mode)
     const mode = sealedMode(owned, options.group !== undefined)
     if (link !== undefined) {
       symlinkSync(link, to)
@@ -71,7 +72,7 @@ export function copyFolder(folder: string, target: string, options: { group?: nu
     chmodSync(path, mode)
   }
   // One syncfs(2) for all; a sync of each file takes seconds per thousand.
-  execFileSync('sync', ['--file-system', target])
+  if (options.sync !== false) execFileSync('sync', ['--file-system', target])
 }
 
 function finishFile(path: string, mode: number, stat: BigIntStats, group: number | undefined): void {

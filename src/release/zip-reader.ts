@@ -172,6 +172,7 @@ async function readContents(fd: number, entry: Entry, start: number, write: (byt
       used = await inflateLarge(fd, start, end, take, signal)
     }
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw refuseEntry(entry.fileNameRaw, 'holds more than it says')
     throw isDamage(error) ? refuseEntry(entry.fileNameRaw, `is damaged: ${error.message}`) : error
   }
   if (length !== entry.uncompressedSize || sum !== entry.crc32 || used !== entry.compressedSize) throw refuseEntry(entry.fileNameRaw, 'is damaged: its size or its checksum is wrong')

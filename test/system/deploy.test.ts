@@ -197,7 +197,7 @@ describe('while somebody deploys', () => {
     const ended = new Promise((resolve) => client.on('exit', (code) => resolve(code)))
     client.kill('SIGINT')
     expect(await ended).toBe(130)
-    expect(said).toContain(`The deploy goes on. To see how: holdfast logs ${shop.name} -f`)
+    expect(said).toContain(`It goes on. To see how: holdfast logs ${shop.name} -f`)
     expect(await activeState(`${shop.name}-deploy.service`)).toBe('active')
 
     const waiters = ['3', '4'].map(() => holdfast('deploy', shop.name, '--wait'))

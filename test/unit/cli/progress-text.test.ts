@@ -4,7 +4,7 @@ import type { DeployEvent } from '../../../src/deploy/progress.js'
 
 const at = '2026-11-21T10:00:00.000Z'
 const story: DeployEvent[] = [
-  { type: 'deploy', id: '20261121-100000-abcdef', app: 'shop', by: 'anna@192.0.2.7', what: '/srv/shop', at, steps: [] },
+  { type: 'deploy', kind: 'deploy', id: '20261121-100000-abcdef', app: 'shop', by: 'anna@192.0.2.7', what: '/srv/shop', at, steps: [] },
   { type: 'step', step: 'fetch', state: 'began', at },
   { type: 'progress', step: 'fetch', done: 1024, total: 2048, unit: 'bytes' },
   { type: 'step', step: 'fetch', state: 'done', at, durationMs: 1234, note: 'main at abc' },
@@ -58,7 +58,7 @@ describe('the progress of a deploy', () => {
 
   it('tells a failure with its step, cause, log and next command', () => {
     const log = Array.from({ length: 30 }, (_, i) => `line ${i}`)
-    const lines = failureText('shop', { step: 'migrate', message: 'it ended\nbadly', log, hint: 'holdfast deploy shop' }).split('\n')
+    const lines = failureText('shop', 'deploy', { step: 'migrate', message: 'it ended\nbadly', log, hint: 'holdfast deploy shop' }).split('\n')
     expect(lines[0]).toBe('Error: the deploy of shop failed at step migrate: it ended')
     expect(lines[1]).toBe('    badly')
     expect(lines.slice(2)).toEqual([...log.slice(-12).map((line) => `    ${line}`), 'Try: holdfast deploy shop'])

@@ -182,7 +182,7 @@ describe('what is recorded beyond what runs', () => {
     expect(statusOf(observed({ wanted: { word: '1.3', release: 'r3' } }))).toMatchObject({ state: 'live', problems: [], wanted: { text: '1.3', release: 'r3' } })
     expect(lines({ wanted: { word: '1.3', release: 'r3' } })).toContain('  wanted    1.3 (release r3): systemctl restart shop brings it up')
     expect(lines({ wanted: { word: 'r3', release: 'r3' } })).toContain('  wanted    r3: systemctl restart shop brings it up')
-    expect(lines({ wanted: { word: '1.4', release: undefined } })).toContain('  wanted    1.4, which is not on disk: systemctl restart shop brings it up')
+    expect(lines({ wanted: { word: '1.4', release: undefined } })).toContain('  wanted    1.4, not on disk yet: systemctl restart shop brings it up')
     expect(statusOf(observed({ wanted: { word: '1.4', release: undefined } })).wanted).toEqual({ text: '1.4', release: null })
   })
 })

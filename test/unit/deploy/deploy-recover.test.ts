@@ -44,7 +44,7 @@ describe('an interrupted deploy', () => {
 })
 
 const request = (id = newDeployId()): DeployRequest => ({
-  id, app: 'shop', by: 'anna', what: 'x', source: { kind: 'directory', path: '/srv/shop' }, switches: { install: true, migrate: true, migrateOnly: false },
+  kind: 'deploy', id, app: 'shop', by: 'anna', what: 'x', source: { kind: 'directory', path: '/srv/shop' }, switches: { install: true, migrate: true, migrateOnly: false },
   env: {}, again: 'holdfast deploy shop', owner: ownIdentity(),
 })
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { findRelease, passedContracts, previousGood } from '../../../src/deploy/previous-release.js'
+import type { HistoryEntry } from '../../../src/release/history.js'
 import type { Release } from '../../../src/release/release.js'
 import { historyOf, release, releases } from './releases.js'
 
@@ -60,12 +61,10 @@ describe('a rollback that names no release goes to', () => {
     const back = historyOf('deploy r4', 'deploy r5', 'rollback r2')
     expect(previousGood({ releases: all, history: back, live: 'r2' })?.id).toBe('r1')
   })
-  it('further back, when a boot found the state lost', () => {
-    const lost = historyOf('deploy r1', 'deploy r2', 'deploy r3', 'rollback r2', 'start r2').map((entry, i) => {
-      const { from: _, ...rest } = entry
-      return i === 4 ? rest : entry
-    })
-    expect(previousGood({ releases: all, history: lost, live: 'r2' })?.id).toBe('r1')
+  it('further back, when a boot found the state lost and brought up an older one', () => {
+    const lost = historyOf('deploy r1', 'deploy r2', 'deploy r3', 'start r2')
+    const { from: _, ...boot } = lost[3] as HistoryEntry
+    expect(previousGood({ releases: all, history: [...lost.slice(0, 3), boot], live: 'r2' })?.id).toBe('r1')
   })
   it('is never forth, however often', () => {
     const lines = ['deploy r1', 'deploy r2', 'deploy r3', 'deploy r4', 'deploy r5']
@@ -99,6 +98,10 @@ describe('the contracts that a rollback passes', () => {
   it('are that of a release that was rolled back from, too: what it did stays done', () => {
     const marked = change(all, 'r3', { afterDrain: { at, outcome: 'done' } })
     expect(passed(marked, 'r1', historyOf('deploy r1', 'deploy r2', 'deploy r3', 'rollback r2'), 'r2')).toEqual(['r3'])
+  })
+  it('are the same after a boot, which brings in nothing', () => {
+    const marked = change(all, 'r3', { afterDrain: { at, outcome: 'done' } })
+    expect(passed(marked, 'r2', historyOf('deploy r1', 'deploy r2', 'deploy r3', 'rollback r2', 'start r2', 'deploy r4'))).toEqual(['r3'])
   })
   it('are that of the live one, where the history does not tell of it', () => {
     expect(passed(change(all.slice(0, 3), 'r3', { afterDrain: { at, outcome: 'begun' } }), 'r2', historyOf('deploy r1', 'deploy r2'), 'r3')).toEqual(['r3'])

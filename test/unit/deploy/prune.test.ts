@@ -5,10 +5,12 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { planPrune } from '../../../src/deploy/prune-plan.js'
 import { planPruning, prune } from '../../../src/deploy/prune.js'
 import { tidy } from '../../../src/deploy/tidy.js'
+import { ownIdentity, type ProcessIdentity } from '../../../src/deploy/deploy-owner.js'
 import { HoldfastError } from '../../../src/errors.js'
+import { mirrorName } from '../../../src/release/git-mirror.js'
 import { pathsOf, placesOf, type AppPaths } from '../../../src/release/paths.js'
 import type { Release } from '../../../src/release/release.js'
-import { changeState, readState, type State } from '../../../src/release/state.js'
+import type { State } from '../../../src/release/state.js'
 import { listReleases, removeUnfinished, writeRelease } from '../../../src/release/store.js'
 import type { Systemd, UnitState } from '../../../src/systemd/systemd.js'
 import { historyOf, release, releases } from './releases.js'
@@ -56,9 +58,11 @@ function onDisk(list: readonly Release[], state: Partial<State>): AppPaths {
     writeFileSync(join(paths.releases, each.id, 'server.js'), 'serve()')
     writeRelease(paths, each)
   }
-  changeState(paths, readState(paths), () => ({ version: 1, generation: 9, ...state }))
+  writeState(paths, { version: 1, generation: 9, ...state })
   return paths
 }
+
+const writeState = (paths: AppPaths, state: State): void => writeFileSync(join(paths.state, 'state.json'), JSON.stringify(state))
 
 function systemd({ deploy = 'inactive', instances = [] }: { deploy?: string; instances?: UnitState[] }): Systemd {
   return {
@@ -102,7 +106,7 @@ describe('pruning', () => {
   it('leaves what has become live or wanted since it was planned', async () => {
     const paths = onDisk(releases('r1', 'r2', 'r3', 'r4'), { live, wanted: 'r4' })
     const pruning = await planPruning(paths, systemd({}), 0)
-    changeState(paths, readState(paths), () => ({ version: 1, generation: 9, live, wanted: 'r1' }))
+    writeState(paths, { version: 1, generation: 9, live, wanted: 'r1' })
     expect(prune(pruning).map(({ id }) => id)).toEqual(['r2'])
     expect(ids(paths)).toEqual(['r1', 'r3', 'r4'])
   })
@@ -128,36 +132,38 @@ describe('pruning', () => {
     await expect(planPruning(paths, systemd({ deploy: 'activating' }), 0)).rejects.toThrow('somebody deploys (shop-deploy.service)')
   })
 
-  it('removes the files of an interrupted deploy, and not those of another', async () => {
+  it('removes what a deploy has left that was cut off, and not what somebody still sends', async () => {
     const paths = onDisk(releases('r4'), { live })
-    writeFileSync(join(paths.state, 'deploy.json'), JSON.stringify(record))
-    for (const id of ['d1', 'd2']) mkdirSync(join(paths.state, 'staging', id, 'code'), { recursive: true })
+    for (const id of ['cut', 'sent']) mkdirSync(join(paths.state, 'staging', id, 'code'), { recursive: true })
+    const request = (id: string, owner: ProcessIdentity): void => writeFileSync(join(paths.state, 'staging', id, 'request.json'), JSON.stringify({ id, owner }))
+    request('cut', { ...ownIdentity(), start: '1' })
+    request('sent', ownIdentity())
     const pruning = await planPruning(paths, systemd({}), 5)
-    expect(pruning.leftovers).toEqual([join(paths.state, 'staging/d1')])
+    expect(pruning.leftovers).toEqual([join(paths.state, 'staging/cut')])
     prune(pruning)
-    expect(readdirSync(join(paths.state, 'staging'))).toEqual(['d2'])
+    expect(readdirSync(join(paths.state, 'staging'))).toEqual(['sent'])
   })
 
   it('removes the mirrors of repositories that no kept release is from', async () => {
     const git = (repository: string): Partial<Release> => ({ source: { kind: 'git', repository, branch: 'main', commit: 'c'.repeat(40) } })
-    const paths = onDisk([release('r1', git('https://git.example/old.git')), release('r2'), release('r4', git('https://git.example/shop.git'))], { live })
-    for (const [name, url] of [['aa', 'https://ann:secret@git.example/shop.git'], ['bb', 'https://git.example/old.git'], ['cc', undefined]] as const) {
-      mkdirSync(join(paths.state, 'git', `${name}.git`), { recursive: true })
-      if (url !== undefined) writeFileSync(join(paths.state, 'git', `${name}.git/config`), `[core]\n\tbare = true\n[remote "origin"]\n\turl = ${url}\n`)
-    }
+    const shop = 'https://git.example/shop.git'
+    const old = 'ssh://git@git.example/old.git'
+    const paths = onDisk([release('r1', git(old)), release('r2'), release('r4', { ...git(shop), createdAt: '2026-01-02T00:00:00.000Z' })], { live })
+    const folder = join(paths.state, 'git')
+    for (const repository of [shop, old]) mkdirSync(join(folder, `${mirrorName(repository)}.git`), { recursive: true })
+    writeFileSync(join(folder, `${mirrorName(old)}.unfinished`), '')
     prune(await planPruning(paths, systemd({}), 2))
     expect(ids(paths)).toContain('r1')
-    expect(readdirSync(join(paths.state, 'git')).sort()).toEqual(['aa.git', 'bb.git', 'cc.git'])
+    expect(readdirSync(folder)).toHaveLength(3)
     // With r1, the last release of that repository goes.
-    changeState(paths, readState(paths), () => ({ version: 1, generation: 9, live: { ...live, release: 'r2' } }))
-    writeRelease(paths, release('r1', { ...git('https://git.example/old.git'), outcome: 'failed' }))
+    writeRelease(paths, release('r1', { ...git(old), outcome: 'failed' }))
     prune(await planPruning(paths, systemd({}), 0))
     expect(ids(paths)).toEqual(['r2', 'r4'])
-    expect(readdirSync(join(paths.state, 'git')).sort()).toEqual(['aa.git', 'cc.git'])
+    expect(readdirSync(folder)).toEqual([`${mirrorName(shop)}.git`])
   })
 })
 
-it('a handover tidies by the same plan, and removes what an interrupted snapshot left', async () => {
+it('a handover tidies by the same plan, and a snapshot that was cut off goes, but not metadata that is early', async () => {
   const paths = onDisk(releases('r0', 'r1', 'r2', 'r3', 'r4', 'r5', 'r6', 'r7', 'r8', 'r9'), { live: { ...live, generation: 9, release: 'r9' }, wanted: 'r9' })
   writeRelease(paths, release('soon'))
   mkdirSync(join(paths.releases, 'r0.new'))

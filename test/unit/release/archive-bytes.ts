@@ -154,6 +154,7 @@ export function describeTree(folder: string, at = ''): string[] {
       const mode = (stat.mode & 0o7777).toString(8)
       if (stat.isSymbolicLink()) return [`${path} -> ${readlinkSync(join(folder, path))}`]
       if (stat.isDirectory()) return [`${path}/ ${mode}`, ...describeTree(folder, path)]
+      if (!stat.isFile()) return [`${path} ${mode} is neither`]
       const bytes = readFileSync(join(folder, path))
       return [`${path} ${mode} ${bytes.length > 40 ? createHash('sha256').update(bytes).digest('hex') : bytes.toString('utf8')}`]
     })

@@ -6,7 +6,7 @@ import { HoldfastError } from '../../../src/errors.js'
 import { unpackArchive, type UnpackOptions } from '../../../src/release/archive.js'
 import { describeTree, makePlace, pax, tarEnd, tarEntry, tarOf, zipOf, type TarEntry, type ZipEntry } from './archive-bytes.js'
 
-const limits = { bytes: 1 << 20, files: 1000 }
+const limits = { bytes: 1 << 20, files: 150 }
 const file: TarEntry = { name: 'server.js', body: 'serve()' }
 const folderType = 0o040755
 const linkType = 0o120777
@@ -44,9 +44,9 @@ describe('a tar archive', () => {
     ))
     expect(await unpackArchive(archive, release, { limits })).toEqual({ files: 5, bytes: 9 + 1234 })
     expect(describeTree(release)).toEqual([
-      'a b\n\u00e9 400 5d9a3b4e2fa6b2b4d0bd2b31c4d8d7d6'.replace(/\S+$/, expect.any(String) as never),
+      expect.stringMatching(/^a b\n\u00e9 400 [0-9a-f]{64}$/),
       'bin/ 555', 'bin/run 555 #!/bin/sh', 'deep/ 555', 'deep/down/ 555', 'deep/down/file 444 ', 'link -> deep/../bin/run', 'same 555 #!/bin/sh',
-    ].map((line, at) => (at === 0 ? expect.stringMatching(/^a b\n\u00e9 400 [0-9a-f]{64}$/) : line)))
+    ])
     expect(readFileSync(join(release, 'a b\n\u00e9'), 'utf8')).toBe('x'.repeat(1234))
     expect((lstatSync(release).mode & 0o7777).toString(8)).toBe('555')
     expect(lstatSync(join(release, 'bin/run')).mtimeMs).toBe(1_000_000_000_000)
@@ -99,7 +99,7 @@ describe('a tar archive', () => {
     ['a NUL in a pax path', [pax({ path: 'server.js\0.png' }), file], /has a NUL in its name/],
     ['no name', [{ name: '' }], /has no name/],
     ['an empty pax path', [pax({ path: '' }), file], /has no name/],
-    ['the name of the root', [{ name: './' }], /is a file with the name of a folder|takes the place/],
+    ['the name of the root', [{ name: './' }], /takes the place of the release itself/],
     ['a link in the place of the root', [{ name: '.', type: '2', target: 'x' }], /takes the place of the release itself/],
     ['a name that is too long', [pax({ path: 'x'.repeat(256) }), file], /a name of more than 255 bytes/],
     ['a path that is too long', [pax({ path: 'abcdefghi/'.repeat(205) }), file], /a path of 2050 bytes/],
@@ -153,10 +153,10 @@ describe('a tar archive', () => {
     ['two long names for one entry', [pax({ path: 'a' }), tarEntry({ name: 'x', type: 'L', body: 'b\0' }), file], /two long names/],
     ['a header for no entry', [file, pax({ path: 'a' })], /describes no entry/],
     ['more bytes than allowed', [{ name: 'a', body: Buffer.alloc(600_000) }, { name: 'b', body: Buffer.alloc(600_000) }], /unpacks to more than 1048576 bytes/],
-    ['more files than allowed', Array.from({ length: 1001 }, (_, n) => ({ name: `f${n}` })), /more than 1000 files/],
-    ['more folders than allowed', Array.from({ length: 1001 }, (_, n) => ({ name: `f${n}/`, type: '5' })), /more than 1000 files/],
-    ['more folders on the way than allowed', Array.from({ length: 11 }, (_, n) => pax({ path: `${n}${'/d'.repeat(100)}` })).flatMap((header) => [header, file]), /more than 1000 files/],
-    ['nothing', [], /there is no file in it|it is no tar/],
+    ['more files than allowed', Array.from({ length: 151 }, (_, n) => ({ name: `f${n}` })), /more than 150 files/],
+    ['more folders than allowed', Array.from({ length: 151 }, (_, n) => ({ name: `f${n}/`, type: '5' })), /more than 150 files/],
+    ['more folders on the way than allowed', Array.from({ length: 2 }, (_, n) => pax({ path: `${n}${'/d'.repeat(100)}` })).flatMap((header) => [header, file]), /more than 150 files/],
+    ['nothing', [], /it is no tar, no zip/],
     ['folders only', [{ name: 'a/', type: '5' }], /there is no file in it/],
     ['something after its end', [file, tarEnd, { name: 'evil' }], /something follows its end/],
     ['an entry after half its end', [file, Buffer.alloc(512), { name: 'evil' }], /an entry follows its end/],
@@ -165,7 +165,7 @@ describe('a tar archive', () => {
   it.each(hostile)('is refused with %s, plain and compressed', async (_, entries, why) => {
     const bytes = tarOf(...entries)
     await expectRefused(bytes, why)
-    if (!/no file in it/.test(why.source)) await expectRefused(gzipSync(bytes), why)
+    if (entries.length > 0) await expectRefused(gzipSync(bytes), why)
   })
 
   it.each<[string, Buffer, RegExp]>([
@@ -187,7 +187,9 @@ describe('a tar archive', () => {
 
   it.each([1, 100_000, 400_000])('is refused when something follows the end of gzip, %i bytes in', async (length) => {
     const bytes = gzipSync(tarOf({ name: 'a', body: Buffer.from(Array.from({ length }, (_, n) => (n * n * 7919) >> 3)) }))
-    for (const tail of [Buffer.from('x'), Buffer.alloc(10), Buffer.alloc(600_000, 7)]) await expectRefused(Buffer.concat([bytes, tail]), /damaged or cut off|something follows its end/)
+    await expectRefused(Buffer.concat([bytes, Buffer.from('x')]), /damaged or cut off/)
+    await expectRefused(Buffer.concat([bytes, Buffer.alloc(10)]), /something follows its end/)
+    await expectRefused(Buffer.concat([bytes, Buffer.alloc(600_000, 7)]), /damaged or cut off/)
   })
 
   it('may be of two gzip members, as pigz and bgzip write it', async () => {
@@ -210,11 +212,13 @@ describe('a tar archive', () => {
   })
 
   it('is refused for links to links without end, in no time', async () => {
-    // Each link goes twenty times through the one before: 20^40 steps to the end, and never out.
-    const links = Array.from({ length: 40 }, (_, n): TarEntry => ({ name: `d/l${n + 1}`, type: '2', target: `l${n}/../`.repeat(13).slice(0, 98) }))
+    // Forty links in a row, each with four hundred steps of its own, and as many to follow them all.
+    const long = (name: string, end: string): Buffer => Buffer.concat([tarEntry({ name: 'x', type: 'K', body: 'x/../'.repeat(195) + end }), tarEntry({ name, type: '2' })])
+    const links = Array.from({ length: 39 }, (_, n) => long(`l${n + 1}`, `l${n}`))
+    const more = Array.from({ length: 80 }, (_, n) => long(`m${n}`, 'l39'))
     const started = performance.now()
-    await expectRefused(tarOf({ name: 'd/l0/', type: '5' }, ...links), /circle|too many|leads out/)
-    expect(performance.now() - started).toBeLessThan(5000)
+    await expectRefused(tarOf({ name: 'l0' }, ...links, ...more), /is one of too many links to links/)
+    expect(performance.now() - started).toBeLessThan(3000)
   })
 })
 
@@ -269,7 +273,7 @@ describe('a zip archive', () => {
     ['a link with the name of a folder', zipOf([{ name: 'a/', body: 'b', mode: linkType }]), /is a symbolic link with the name of a folder/],
     ['a folder with contents', zipOf([{ name: 'a/', body: 'x', mode: folderType }]), /is a folder with contents/],
     ['a file twice', zipOf([entry, entry]), /is there twice/],
-    ['an encrypted entry', zipOf([{ ...entry, flags: 0x801 }]), /is encrypted|damaged/],
+    ['an encrypted entry', zipOf([{ ...entry, flags: 0x801 }]), /is encrypted/],
     ['a strongly encrypted entry', zipOf([{ ...entry, flags: 0x841 }]), /encrypt/],
     ['a masked entry', zipOf([{ ...entry, flags: 0x2800 }]), /is encrypted/],
     ['an entry of bzip2', zipOf([{ ...entry, method: 12 }]), /is compressed by method 12/],
@@ -279,22 +283,22 @@ describe('a zip archive', () => {
     ['another checksum where it lies', zipOf([{ ...entry, crc: 1, directory: { crc: 2 } }]), /is one thing in the directory/],
     ['other flags where it lies', zipOf([{ ...entry, flags: 0, directory: { flags: 0x800 } }]), /is one thing in the directory/],
     ['a wrong checksum', zipOf([{ ...entry, crc: 1 }]), /is damaged: its size or its checksum is wrong/],
-    ['a smaller size than it has', zipOf([{ ...entry, size: 3 }]), /damaged|more than it says/],
+    ['a smaller size than it has', zipOf([{ ...entry, size: 3 }]), /holds more than it says/],
     ['a larger size than it has', zipOf([{ ...entry, size: 30 }]), /is damaged: its size or its checksum is wrong/],
-    ['a smaller size than its bomb', zipOf([{ name: 'a', body: Buffer.alloc(20_000_000), size: 10 }]), /is damaged|more than it says/],
-    ['a much smaller size than its large bomb', zipOf([{ name: 'a', body: Buffer.alloc(200_000_000), size: 10 }]), /is damaged|more than it says/],
-    ['bytes behind what is compressed', zipOf([{ ...entry, compressedSize: 12 }, { name: 'b', body: 'xxxxxxxxxxx' }]), /damaged|shares its bytes/],
+    ['a smaller size than its bomb', zipOf([{ name: 'a', body: Buffer.alloc(20_000_000), size: 10 }]), /holds more than it says/],
+    ['a much smaller size than its large bomb', zipOf([{ name: 'a', body: Buffer.alloc(200_000_000), size: 10 }]), /holds more than it says/],
+    ['bytes behind what is compressed', zipOf([{ ...entry, compressedSize: 12 }, { name: 'b', body: 'xxxxxxxxxxx' }]), /is damaged: its size or its checksum is wrong/],
     ['something that is not compressed', (() => { const bytes = zipOf([{ ...entry, body: 'abc'.repeat(50) }]); bytes.fill(0xff, 39, 45); return bytes })(), /is damaged/],
     ['entries that share all their bytes', zipOf([entry, { ...entry, hidden: true, directory: { offset: 0 } }]), /shares its bytes with another/],
     ['entries that share some of their bytes', zipOf([{ name: 'a', method: 0, body: zipOf([entry]).subarray(0, 60) }, { ...entry, hidden: true, directory: { offset: 31 } }]), /shares its bytes with another/],
-    ['an entry in the directory', zipOf([entry], { offset: 20 }), /damaged|not as long as it says/],
+    ['an entry in the directory', zipOf([entry], { offset: 20 }), /as a zip it is damaged/],
     ['more entries than the end says', zipOf([entry, { name: 'b' }], { count: 1 }), /its directory is not as long as it says/],
     ['fewer entries than the end says', zipOf([entry], { count: 2 }), /as a zip it is damaged/],
     ['an entry beyond the file', zipOf([{ ...entry, directory: { offset: 100_000 } }]), /as a zip it is damaged/],
     ['more bytes than allowed', zipOf([{ name: 'a', body: Buffer.alloc(2 ** 21) }]), /unpacks to more than 1048576 bytes/],
     ['more stored bytes than allowed', zipOf([{ name: 'a', method: 0, body: Buffer.alloc(2 ** 21) }]), /unpacks to more than 1048576 bytes/],
-    ['more entries than allowed', zipOf(Array.from({ length: 1001 }, (_, n) => ({ name: `f${n}` }))), /more than 1000 files/],
-    ['more folders on the way than allowed', zipOf(Array.from({ length: 11 }, (_, n) => ({ name: `${n}${'/d'.repeat(100)}` }))), /more than 1000 files/],
+    ['more entries than allowed', zipOf(Array.from({ length: 151 }, (_, n) => ({ name: `f${n}` }))), /more than 150 files/],
+    ['more folders on the way than allowed', zipOf(Array.from({ length: 2 }, (_, n) => ({ name: `${n}${'/d'.repeat(100)}` }))), /more than 150 files/],
     ['nothing', zipOf([]), /there is no file in it/],
     ['something after its end', Buffer.concat([zipOf([entry]), Buffer.from('x')]), /as a zip it is damaged/],
     ['no end', zipOf([entry]).subarray(0, -22), /as a zip it is damaged/],

@@ -1,0 +1,159 @@
+import { userInfo } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { InstalledApp } from '../deploy/app.js'
+import { FrameReader } from '../deploy/deploy-frames.js'
+import { sshClient, whoAsks } from '../deploy/deploy-owner.js'
+import { makeStaging, removeStaging, stagingFolder, type OperationRequest } from '../deploy/deploy-request.js'
+import { spoolFiles } from '../deploy/deploy-site.js'
+import { spool } from '../deploy/deploy-spool.js'
+import { followDeploy, holderOf, isDeploying, startDeploy } from '../deploy/deploy-unit.js'
+import { operationWords } from '../deploy/progress.js'
+import type { AskedSource } from '../deploy/source-of.js'
+import { HoldfastError } from '../errors.js'
+import { shellWord } from '../release/instance.js'
+import { cliPath, type GlobalOptions } from './context.js'
+import { print } from './output.js'
+import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
+import { version } from './version.js'
+import { plainText, spanWords } from './words.js'
+
+/** What a deploy, a rollback and an apply share on their command lines. */
+export interface ClientOptions extends GlobalOptions {
+  wait?: boolean
+  json?: boolean
+  /** The other end of `--to`: archives come in frames, and a first line says that they may. JSON of a `RemoteClient`. */
+  remote?: string
+}
+
+/** What of a request may come on standard input. */
+export interface Inputs {
+  source?: AskedSource
+  overlay?: AskedSource | undefined
+}
+
+/** Who asks, for the record and the history. */
+export const whoAsksHere = (): string => whoAsks(process.env, userInfo().username, sshClient(process.env))
+
+/** A command of this program, to paste into a shell. */
+export const commandText = (words: readonly string[], { user }: GlobalOptions): string =>
+  ['holdfast', ...(user === true ? ['--user'] : []), ...words].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellWord(word))).join(' ')
+
+/** What Ctrl-C and a lost terminal do, which changes with what is under way. */
+export class Interrupts {
+  private leave: (() => void) | undefined
+  private came = false
+
+  constructor() {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        this.came = true
+        this.leave?.()
+      })
+    }
+  }
+
+  /** From now on an interrupt does this and ends with status 130; one that came in between, at once. */
+  handle(leave: () => void): void {
+    this.leave = () => {
+      leave()
+      process.exit(130)
+    }
+    if (this.came) this.leave()
+  }
+
+  /** From now on an interrupt waits for the next `handle`. */
+  hold(): void {
+    this.leave = undefined
+  }
+}
+
+/** Makes the staging folder of a request, with all in it that comes from standard input. It goes when the work throws. */
+export async function withStaging<T>(app: InstalledApp, request: OperationRequest, asked: Inputs, options: ClientOptions, work: (gone: AbortSignal) => Promise<T>): Promise<T> {
+  const { paths, config } = app
+  const gone = new AbortController()
+  try {
+    makeStaging(paths, request)
+    if (options.remote !== undefined) print(JSON.stringify({ type: 'ready', version }))
+    const files = spoolFiles(stagingFolder(paths, request.id))
+    // Not even opened where nothing is to be read of it: it may be the list of a loop around us.
+    const input = readsInput(asked, options) ? (process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>) : undefined
+    const frames = input === undefined || options.remote === undefined ? undefined : new FrameReader(input)
+    for (const [one, file] of [[asked.source, files.source], [asked.overlay, files.overlay]] as const) {
+      if (one?.kind === 'input' && input !== undefined) await spool(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
+    }
+    // Only for as long as it has not begun: a deploy does not end with its client.
+    void frames?.end().then(() => gone.abort(new HoldfastError('fetch-failed', 'the connection ended: nothing was begun')), () => {})
+    return await work(gone.signal)
+  } catch (error) {
+    removeStaging(paths, request.id)
+    throw error
+  }
+}
+
+/** Whether standard input is read. Of another machine, the end of it tells that its client is gone. */
+export const readsInput = ({ source, overlay }: Inputs, { remote }: ClientOptions): boolean =>
+  remote !== undefined || source?.kind === 'input' || overlay?.kind === 'input'
+
+/**
+ * Runs an operation in its unit, and shows how it goes.
+ * @returns the exit status: 130 after Ctrl-C
+ * @throws HoldfastError `busy` while somebody else has the lock, without `--wait`
+ */
+export async function operateInUnit(app: InstalledApp, request: OperationRequest, inputs: Inputs, options: ClientOptions): Promise<number> {
+  const { paths, systemd } = app
+  // Before anything is sent for nothing.
+  if (options.wait !== true && (await isDeploying(paths, systemd))) throw busy(app, options)
+  const printer = progressPrinter(paths.app, { json: options.json === true })
+  const interrupts = new Interrupts()
+  const forget = (): void => {
+    printer.clear()
+    removeStaging(paths, request.id)
+    process.stderr.write('Nothing was begun.\n')
+  }
+  interrupts.handle(forget)
+  await withStaging(app, request, inputs, options, async (gone) => {
+    for (;;) {
+      interrupts.hold()
+      const started = await startDeploy(paths, systemd, { node: process.execPath, cli: cliPath() }, request.id)
+      if (started === 'started') break
+      interrupts.handle(forget)
+      if (options.wait !== true) throw busy(app, options)
+      await waitUntilFree(app, printer, gone)
+    }
+  })
+  interrupts.handle(() => {
+    printer.clear()
+    if (options.json !== true) print(`It goes on. To see how: ${commandText(['logs', paths.app, '-f'], options)}`)
+  })
+  const end = await followDeploy(app, request.id, request.again, (event) => printer.event(event))
+  printer.event(end)
+  if (readsInput(inputs, options)) process.stdin.destroy()
+  return end.status
+}
+
+/** Of several that wait, one gets the lock, and the others wait on. */
+async function waitUntilFree(app: InstalledApp, printer: ProgressPrinter, gone: AbortSignal): Promise<void> {
+  let told: string | undefined
+  while (await isDeploying(app.paths, app.systemd)) {
+    gone.throwIfAborted()
+    const holder = holderOf(app.paths)
+    if (holder !== undefined && holder.id !== told) printer.event({ type: 'note', text: `waiting: ${busyText(app)}` })
+    told = holder?.id ?? told
+    printer.activity(`waiting: ${busyText(app)}`)
+    await delay(500)
+  }
+  printer.clear()
+}
+
+function busy(app: InstalledApp, options: ClientOptions): HoldfastError {
+  return new HoldfastError('busy', busyText(app), { hint: `add --wait; or see how far it is: ${commandText(['logs', app.paths.app, '-f'], options)}` })
+}
+
+/** `anna deploys /srv/x to shop since 10:31 (2 min), now at step install`. */
+export function busyText({ paths }: InstalledApp): string {
+  const holder = holderOf(paths)
+  if (holder === undefined) return `somebody else deploys ${paths.app}, or prunes its releases`
+  const { kind = 'deploy', by, what, since, step } = holder
+  const time = new Date(since).toTimeString().slice(0, 5)
+  return `${plainText(by)} ${operationWords(kind, plainText(what), paths.app)} since ${time} (${spanWords(Date.now() - Date.parse(since))}), now at step ${step}`
+}

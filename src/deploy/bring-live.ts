@@ -1,0 +1,58 @@
+import { explainSystemError, HoldfastError } from '../errors.js'
+import type { Release } from '../release/release.js'
+import { readState, type State } from '../release/state.js'
+import { StepError } from './deploy-hooks.js'
+import type { Operation } from './operation.js'
+import { orderHandover } from './order.js'
+import { tidy } from './tidy.js'
+import { recordWanted } from './wanted.js'
+
+/**
+ * The end of every operation: records the release as wanted, hands over to it, and removes what is old.
+ * @throws HoldfastError `state-changed` when another release has gone live since the operation began
+ */
+export async function bringLive(work: Operation, began: State, release: Release, options: { afterDrain: boolean }): Promise<{ outcome: 'live'; release: string; generation: number }> {
+  const { app, log } = work
+  log.nameRelease(release.id)
+  const wanted = await log.run('record', async () => {
+    const now = readState(app.paths)
+    // A restart of the same release in the meantime is no other state: what this was planned upon still holds.
+    if (now.live?.release !== began.live?.release) throw replaced(work, began, now)
+    return recordWanted(app.paths, now, release)
+  })
+  const { generation } = await log.run('handover', (telling) => handOverTo(work, wanted, release, options, (text) => telling.result(text)))
+  await prune(work)
+  return { outcome: 'live', release: release.id, generation }
+}
+
+function replaced({ app, request }: Operation, began: State, now: State): HoldfastError {
+  const words = ({ live }: State): string => (live === undefined ? 'nothing' : `release ${live.release}`)
+  return new HoldfastError('state-changed', `this began when ${words(began)} was live, and ${words(now)} is by now: somebody else has brought it up meanwhile`, {
+    hint: `holdfast status ${app.paths.app}   # then, if it is still wanted: ${request.again}`,
+  })
+}
+
+async function handOverTo({ app, request, log, signal, since }: Operation, wanted: State, release: Release, { afterDrain }: { afterDrain: boolean }, tell: (result: string) => void): Promise<{ generation: number }> {
+  const interrupted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+  const ordered = orderHandover(app, {
+    id: request.id, release: release.id, kind: request.kind, by: request.by, since, afterDrain, events: log.file,
+    ...(wanted.live === undefined ? {} : { began: wanted.live.release }),
+  })
+  // Nobody listens any more once it is interrupted.
+  ordered.catch(() => {})
+  const result = await Promise.race([ordered, interrupted])
+  if (result.kind === 'failed') throw new StepError(result.reason, result.log, result.hint, 'handover-failed')
+  tell(`generation ${result.generation}`)
+  return result
+}
+
+/** What is live stays so, whatever becomes of this. */
+async function prune({ app, log }: Operation): Promise<void> {
+  try {
+    await log.run('prune', () => tidy(app))
+  } catch (thrown) {
+    const error = explainSystemError(thrown)
+    if (!(error instanceof HoldfastError)) throw error
+    log.note(`The release is live, but not everything that is old could be removed: ${error.message}`)
+  }
+}
