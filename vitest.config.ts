@@ -19,7 +19,15 @@ export default defineConfig({
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], isolate: false } },
       {
         extends: true,
-        test: { name: 'process', include: ['test/process/**/*.test.ts'], testTimeout: 30_000, hookTimeout: 30_000 },
+        test: {
+          name: 'process',
+          include: ['test/process/**/*.test.ts'],
+          // They mostly wait, for drains and keep-alive times: several at a time, however few processors there are.
+          maxWorkers: 4,
+          sequence: { groupOrder: 1 }, // vitest wants one for a number of workers of its own
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+        },
       },
       {
         extends: true,

@@ -16,7 +16,7 @@ import { openApp, placesFor } from './context.js'
 import { planText } from './deploy-plan-text.js'
 import { print } from './output.js'
 import { barText } from './progress-text.js'
-import { busyText, commandText, Interrupts, operateInUnit, readsInput, whoAsksHere, withStaging, type ClientOptions } from './operation-client.js'
+import { busyText, commandText, Interrupts, isNeeded, operateInUnit, whoAsksHere, withStaging, type ClientOptions } from './operation-client.js'
 import { progressPrinter } from './progress-printer.js'
 import { plainText } from './words.js'
 
@@ -137,7 +137,7 @@ async function showPlan(app: InstalledApp, source: AskedSource, overlay: AskedSo
     print(planText(plan))
     if (await isDeploying(app.paths, app.systemd)) print(`Now, ${busyText(app)}.`)
   }
-  if (readsInput({ source, overlay }, options)) process.stdin.destroy()
+  if (isNeeded({ source, overlay }, options)) process.stdin.destroy()
   return 0
 }
 

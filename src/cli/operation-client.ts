@@ -76,7 +76,7 @@ export async function withStaging<T>(app: InstalledApp, request: OperationReques
     if (options.remote !== undefined) print(JSON.stringify({ type: 'ready', version }))
     const files = spoolFiles(stagingFolder(paths, request.id))
     // Not even opened where nothing is to be read of it: it may be the list of a loop around us.
-    const input = readsInput(asked, options) ? (process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>) : undefined
+    const input = isNeeded(asked, options) ? (process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>) : undefined
     const frames = input === undefined || options.remote === undefined ? undefined : new FrameReader(input)
     for (const [one, file] of [[asked.source, files.source], [asked.overlay, files.overlay]] as const) {
       if (one?.kind === 'input' && input !== undefined) await spool(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
@@ -90,8 +90,8 @@ export async function withStaging<T>(app: InstalledApp, request: OperationReques
   }
 }
 
-/** Whether standard input is read. Of another machine, the end of it tells that its client is gone. */
-export const readsInput = ({ source, overlay }: Inputs, { remote }: ClientOptions): boolean =>
+/** Of another machine, the end of it tells that its client is gone. */
+export const isNeeded = ({ source, overlay }: Inputs, { remote }: ClientOptions): boolean =>
   remote !== undefined || source?.kind === 'input' || overlay?.kind === 'input'
 
 /**
@@ -127,7 +127,7 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
   })
   const end = await followDeploy(app, request.id, request.again, (event) => printer.event(event))
   printer.event(end)
-  if (readsInput(inputs, options)) process.stdin.destroy()
+  if (isNeeded(inputs, options)) process.stdin.destroy()
   return end.status
 }
 

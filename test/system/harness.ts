@@ -86,6 +86,8 @@ export interface AppSource {
   files?: Record<string, string>
   /** The text of holdfast.toml; `app` and `directory` are put in front of it unless it sets them. */
   config: string
+  /** `deploy`: its holdfast.toml gets no `directory`. Default `folder`. */
+  releasesBy?: 'folder' | 'deploy'
 }
 
 export interface TestApp {
@@ -99,7 +101,7 @@ export interface TestApp {
 }
 
 /** Writes an app's source folder. When the test ends, the app is stopped and uninstalled; when it failed, its journal is shown. */
-export async function makeApp({ name, files = {}, config }: AppSource): Promise<TestApp> {
+export async function makeApp({ name, files = {}, config, releasesBy = 'folder' }: AppSource): Promise<TestApp> {
   const folder = join('/srv', name)
   const write = async (sources: Record<string, string>) => {
     for (const [path, text] of Object.entries(sources)) {
@@ -112,7 +114,7 @@ export async function makeApp({ name, files = {}, config }: AppSource): Promise<
   // Keys at the top of the file, before its first table.
   const head = [
     ...(/^app\s*=/m.test(config) ? [] : [`app = ${JSON.stringify(name)}`]),
-    ...(/^directory\s*=/m.test(config) ? [] : [`directory = ${JSON.stringify(folder)}`]),
+    ...(releasesBy === 'deploy' || /^directory\s*=/m.test(config) ? [] : [`directory = ${JSON.stringify(folder)}`]),
   ]
   // DynamicUser= has to read it.
   await mkdir(folder, { recursive: true, mode: 0o755 })

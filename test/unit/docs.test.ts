@@ -15,14 +15,11 @@ const commands = [...readText('src/cli/main.ts').matchAll(/\.command\('([a-z]+)'
   .filter(([, , hidden]) => hidden === undefined)
   .map(([, name]) => name as string)
 
-/** Named in the documentation as what a later version brings. */
-const notYet = ['deploy', 'apply', 'rollback']
-
 describe('commands', () => {
   it.each(pages)('%s names only those that there are', (page) => {
     // In code, as `holdfast init`, or typed behind a prompt; not the word in a sentence.
     const named = [...readText(page).matchAll(/(?:`|^\$ |^|sudo )holdfast (?:--user )?([a-z]+)/gm)].map(([, name]) => name as string)
-    expect(named.filter((name) => !commands.includes(name) && !notYet.includes(name) && !isProse(name))).toEqual([])
+    expect(named.filter((name) => !commands.includes(name) && !isProse(name))).toEqual([])
   })
 
   it('are all in the README', () => {

@@ -142,8 +142,9 @@ describe('what is recorded beyond what runs', () => {
     const status = statusOf(observed(change))
     expect(status).toMatchObject({ state: 'live', problems: [], deploy: { running: true, id: 'd1', by: 'ann@laptop', what: 'shop-1.2.zip', since: record.since, step: 'migrate' } })
     expect(lines(change)).toContainEqual(expect.stringMatching(/^ {2}deploy {4}ann@laptop deploys shop-1\.2\.zip since .* \(5 min ago\), step migrate$/))
+    expect(lines({ deploy: { isRunning: true, record: { ...record, kind: 'rollback', what: 'release r1' } } })).toContainEqual(expect.stringMatching(/ann@laptop rolls back to release r1 since/))
     expect(lines({ deploy: { isRunning: true, record: undefined } })).toContain('  deploy    one has just begun')
-    expect(statusOf(observed({ deploy: { isRunning: true, record: undefined } })).deploy).toEqual({ running: true, id: null, by: null, what: null, since: null, step: null })
+    expect(statusOf(observed({ deploy: { isRunning: true, record: undefined } })).deploy).toEqual({ running: true, kind: 'deploy', id: null, by: null, what: null, since: null, step: null })
   })
   it('tells one that was interrupted, with its mend; what runs is as it should be', () => {
     const status = statusOf(observed({ deploy: { isRunning: false, record } }))
