@@ -274,15 +274,21 @@ describe('a deploy that is killed in its handover', () => {
   })
 })
 
+/** A stand-in for ssh(1) to this machine, where `holdfast` is on the PATH. */
+async function makeSsh(shop: Shop): Promise<string> {
+  const ssh = `/srv/${shop.name}-ssh`
+  // What sshd does with the command: the login shell gets it as one text.
+  await writeFile(ssh, `#!/bin/sh\nfor command; do :; done\nSSH_CONNECTION='192.0.2.7 1 192.0.2.8 22' exec sh -c "$command"\n`, { mode: 0o755 })
+  const bin = '/usr/local/bin/holdfast'
+  await writeFile(bin, `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`, { mode: 0o755 })
+  onTestFinished(() => Promise.all([rm(ssh), rm(bin)]).then(() => {}))
+  return ssh
+}
+
 describe('a deploy from another machine', () => {
   it('sends what is there, and ends as the deploy here does', async () => {
     const shop = await installed('dremote')
-    const ssh = `/srv/${shop.name}-ssh`
-    // What sshd does with the command: the login shell gets it as one text.
-    await writeFile(ssh, `#!/bin/sh\nfor command; do :; done\nSSH_CONNECTION='192.0.2.7 1 192.0.2.8 22' exec sh -c "$command"\n`, { mode: 0o755 })
-    const bin = '/usr/local/bin/holdfast'
-    await writeFile(bin, `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`, { mode: 0o755 })
-    onTestFinished(() => Promise.all([rm(ssh), rm(bin)]).then(() => {}))
+    const ssh = await makeSsh(shop)
     const remote = (...words: string[]) => run(process.execPath, [cli, 'deploy', ...words, '--to', 'anna@shop'], { env: { HOLDFAST_SSH: ssh }, cwd: shop.folder })
 
     await shop.release('2')
@@ -304,6 +310,25 @@ describe('a deploy from another machine', () => {
     expectSuccess(dry)
     expect(dry.stdout).toContain(`Would deploy ${shop.folder} to ${shop.name}`)
     expect(leftovers(shop)).toEqual([])
+  })
+
+  it('is forgotten when its client is lost while it waits, and goes on when it has begun', async () => {
+    const shop = await gated('dlost')
+    const ssh = await makeSsh(shop)
+    const start = (...words: string[]) =>
+      spawn(process.execPath, [cli, 'deploy', shop.name, '.', '--to', 'anna@shop', ...words], { stdio: 'ignore', env: { ...process.env, HOLDFAST_SSH: ssh }, cwd: shop.folder })
+    await shop.release('2')
+    const first = start()
+    await atStep(shop, 'migrate')
+    const second = start('--wait')
+    await waitFor('the second waits', () => leftovers(shop).length === 3)
+    second.kill('SIGKILL')
+    await waitFor('it is forgotten', () => leftovers(shop).length === 2)
+    first.kill('SIGKILL')
+    await shop.open()
+    await waitFor('the first is live', async () => (await recorded(shop)).live?.generation === 2)
+    await waitFor('nothing is left', () => leftovers(shop).length === 0)
+    expect((await ask(shop)).release).toBe('2')
   })
 })
 
