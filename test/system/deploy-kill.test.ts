@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import type { StepName } from '../../src/deploy/progress.js'
+import { stepNames, type StepName } from '../../src/deploy/progress.js'
 import { pack } from './archives.js'
 import { eventsOf, expectTruth, historyOf, makeInstalledApp, said, visitApp, type DeployedApp } from './deploys.js'
 import { startDownloads } from './downloads.js'
@@ -111,5 +111,7 @@ it.each(cases)('killed ($whom) $when, then: holdfast $next', async ({ moment, wh
   const entries = historyOf(app).filter(({ kind }) => kind === 'deploy')
   expect(entries.length, JSON.stringify(entries)).toBe(next === 'deploy' ? 3 : 2)
   expect(['live', 'interrupted']).toContain(entries[1]?.outcome)
-  if (entries[1]?.outcome === 'interrupted') expect(entries[1].step).toBe(moment.step)
+  // A step that nothing holds may be over by the time that the signal arrives.
+  const step = entries[1]?.step
+  if (entries[1]?.outcome === 'interrupted') expect(stepNames.indexOf(step as StepName)).toBeGreaterThanOrEqual(stepNames.indexOf(moment.step))
 })
