@@ -14,19 +14,14 @@ async function withRelease1(prefix: string): Promise<DeployedApp> {
 }
 
 /** Mounts a small disk of its own over a folder, with what lies there copied to it. */
-async function mountOver(folder: string, ...options: string[]): Promise<{ umount(): Promise<void> }> {
+async function mountOver(folder: string, ...options: string[]): Promise<{ grow(): Promise<void> }> {
   await mkdir(folder, { recursive: true })
   const kept = await temporaryFolder('mount')
   await mustRun('cp', ['-a', `${folder}/.`, kept])
   await mustRun('mount', ['-t', 'tmpfs', '-o', ['mode=711', ...options].join(','), 'tmpfs', folder])
   await mustRun('cp', ['-a', `${kept}/.`, folder])
-  let isMounted = true
-  const umount = async (): Promise<void> => {
-    if (isMounted) await mustRun('umount', ['--lazy', folder])
-    isMounted = false
-  }
-  onTestFinished(umount)
-  return { umount }
+  onTestFinished(async () => void (await mustRun('umount', ['--lazy', folder])))
+  return { grow: async () => void (await mustRun('mount', ['-o', 'remount,size=50M', folder])) }
 }
 
 async function expectFailure(app: DeployedApp, source: string, says: RegExp): Promise<void> {
@@ -40,14 +35,14 @@ async function expectFailure(app: DeployedApp, source: string, says: RegExp): Pr
   expect(wanted).toBe(live?.release)
 }
 
-it.each(['staging', 'releases'])('a full disk below %s', async (folder) => {
+it('a full disk, until there is room again', async () => {
   const app = await withRelease1('full')
-  const disk = await mountOver(join(app.state, folder), 'size=300k')
+  const disk = await mountOver(app.state, 'size=400k')
   const big = await app.tree('2', { files: { 'big.bin': 'x'.repeat(400_000) } })
   await expectFailure(app, big, /the disk is full|no space left/i)
   await expectFailure(app, await pack(big, 'tar.gz'), /the disk is full|no space left/i)
   expect(historyOf(app).slice(-2)).toMatchObject([{ outcome: 'failed' }, { outcome: 'failed' }])
-  await disk.umount()
+  await disk.grow()
   expectSuccess(await app.deploy(big))
   await expectTruth(app, '2')
 })
@@ -106,7 +101,7 @@ it('an archive that cannot be read', async () => {
   const bytes = await readFile(whole)
   await writeFile(join(folder, 'cut.tar.gz'), bytes.subarray(0, bytes.length >> 1))
   await expectFailure(app, join(folder, 'cut.tar.gz'), /cut\.tar\.gz/)
-  bytes.writeUInt32LE(bytes.readUInt32LE(bytes.length - 8) ^ 1, bytes.length - 8)
+  bytes[bytes.length - 8] = (bytes.at(-8) ?? 0) ^ 1 // of the checksum
   await writeFile(join(folder, 'flipped.tar.gz'), bytes)
   await expectFailure(app, join(folder, 'flipped.tar.gz'), /flipped\.tar\.gz/)
   const gone = await app.deploy(join(folder, 'gone.zip'))
