@@ -88,9 +88,6 @@ function systemSettings({ folder, writable }: HookUnit, shared: readonly string[
 /** Below /var/cache: the home of the app's hooks, kept over deploys. */
 const cacheDirectory = (app: string): string => `holdfast/${app}`
 
-/** Absolute paths of what the hooks of a system's app keep: the folder itself, and where systemd has a dynamic user's. */
-export const cacheFolders = (app: string): string[] => ['/var/cache', '/var/cache/private'].map((folder) => join(folder, cacheDirectory(app)))
-
 /** Variables that a hook has besides the app's own. A user's own manager has a home already. */
 export function hookVariables({ scope, app, release }: { scope: 'system' | 'user'; app: string; release: string }, env: Record<string, string>, path: string): [string, string][] {
   const home = join('/var/cache', cacheDirectory(app))
