@@ -31,9 +31,9 @@ export async function chooseRelease(app: InstalledApp, state: State, request: Ha
     const wanted = await findWanted(app, state)
     if (wanted !== undefined) return withConfig(app, wanted, undefined)
   }
-  const { directory, snapshot } = app.config
+  const { directory, snapshot, source: { versionFile } } = app.config
   if (request.from === 'folder' && directory !== undefined) {
-    const taken = takeFolder(app.paths, directory, { snapshot, ...(await groupOf(app.config)) })
+    const taken = takeFolder(app.paths, directory, { snapshot, ...(await groupOf(app.config)), ...(versionFile === undefined ? {} : { versionFile }) })
     return withConfig(app, taken.release, taken.reused)
   }
   const id = recordedRelease(app.paths, state)

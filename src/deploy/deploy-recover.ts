@@ -10,6 +10,7 @@ import { listAbandoned, removeStaging } from './deploy-request.js'
 import { runsAfterDrain } from './deploy-hooks.js'
 import { endHook } from './hooks.js'
 import { openRecord } from './open-record.js'
+import { operationNouns } from './progress.js'
 import { clearOrder, readOrder } from './request.js'
 import { restoreWanted } from './wanted.js'
 
@@ -54,7 +55,7 @@ export async function recoverDeploy(app: InstalledApp, own: string | undefined, 
         durationMs: 0,
       })
     }
-    const sentence = `The deploy of ${record.what} that ${record.by} began at ${record.since} was cut off at step ${record.step}: ${
+    const sentence = `${operationNouns[record.kind ?? 'deploy']} ${record.what} that ${record.by} began at ${record.since} was cut off at step ${record.step}: ${
       verdict.kind === 'finished' ? `its release ${record.release} is live.` : 'it changed nothing of what is live, and what it left is removed.'}`
     story.tell('deploy-interrupted', sentence, record.release === undefined ? {} : { release: record.release })
     tell(sentence)

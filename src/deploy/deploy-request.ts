@@ -70,11 +70,20 @@ export function makeStaging(paths: AppPaths, request: OperationRequest): void {
   const unfinished = `${folder}.${process.pid}.new`
   // The app's user must pass through, on the way to the code that its hooks run in.
   for (const path of [join(paths.state, 'staging'), unfinished]) {
-    mkdirSync(path, { recursive: true, mode: 0o711 })
+    makeFolder(path)
     chmodSync(path, 0o711)
   }
   writeDurably(join(unfinished, 'request.json'), JSON.stringify(request), 0o600)
   renameSync(unfinished, folder)
+}
+
+/** Not `recursive`, which says of a read-only filesystem that there is no such folder. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o711 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }
 
 /** @throws HoldfastError `deploy-failed` when it is gone or cannot be read */

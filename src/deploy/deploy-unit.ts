@@ -8,7 +8,7 @@ import { deployService, hookService } from '../units/names.js'
 import { EventReader, eventsFile } from './deploy-events.js'
 import { readDeployRecord, type DeployRecord } from './deploy-record.js'
 import { servingWords } from './operation.js'
-import type { DeployEvent } from './progress.js'
+import type { DeployEvent, StepName } from './progress.js'
 
 /**
  * The transient unit that a deploy runs in. Its name is the lock: systemd starts no second one. It outlives the terminal,
@@ -89,10 +89,14 @@ export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, i
   const { paths } = app
   const reader = new EventReader(eventsFile(paths, id))
   const output: string[] = []
+  let step: StepName | undefined
   const pass = (): (DeployEvent & { type: 'end' }) | undefined => {
     for (const event of reader.read()) {
       if (event.type === 'end') return event
-      if (event.type === 'step' && event.state === 'began') output.length = 0
+      if (event.type === 'step' && event.state === 'began') {
+        step = event.step
+        output.length = 0
+      }
       if (event.type === 'output') output.push(event.line)
       if (output.length > logLines) output.shift()
       onEvent(event)
@@ -107,7 +111,7 @@ export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, i
     lookedAt = Date.now()
     if (await runsDeploy(app, id)) continue
     // Its last words may have come in between.
-    return pass() ?? (await endOfKilled(app, { id, again, output, durationMs: Date.now() - begin }))
+    return pass() ?? (await endOfKilled(app, { id, again, step, output, durationMs: Date.now() - begin }))
   }
 }
 
@@ -117,9 +121,10 @@ async function runsDeploy({ paths, systemd }: { paths: AppPaths; systemd: System
   return (await systemd.property(deployService(paths.app), 'Description')).includes(id)
 }
 
-async function endOfKilled(app: { paths: AppPaths; systemd: Systemd }, { id, again, output, durationMs }: { id: string; again: string; output: string[]; durationMs: number }): Promise<DeployEvent & { type: 'end' }> {
+async function endOfKilled(app: { paths: AppPaths; systemd: Systemd }, seen: { id: string; again: string; step: StepName | undefined; output: string[]; durationMs: number }): Promise<DeployEvent & { type: 'end' }> {
+  const { id, again, output, durationMs } = seen
   const record = readDeployRecord(app.paths)
-  const step = record?.id === id ? record.step : 'fetch'
+  const step = seen.step ?? (record?.id === id ? record.step : 'fetch')
   const goesOn = step === 'handover' ? 'The handover that it ordered goes on without it. ' : ''
   return {
     type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs,

@@ -12,7 +12,7 @@ import { recoverDeploy } from './deploy-recover.js'
 import { removeStaging, type OperationRequest } from './deploy-request.js'
 import { isServing, observeInstances } from './observe.js'
 import { openRecord } from './open-record.js'
-import { operationWords, stepNames, stepsOf } from './progress.js'
+import { operationNouns, operationWords, stepNames, stepsOf } from './progress.js'
 import { rollBack } from './rollback.js'
 import { restoreWanted } from './wanted.js'
 
@@ -95,8 +95,6 @@ async function fail(work: Operation, began: State | undefined, error: unknown): 
   const hint = isInterrupted ? (goesOn ? `holdfast status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
   log.tell({ type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs: log.durationMs, failure: { step, message, log: log20, hint } })
 }
-
-const operationNouns = { deploy: 'The deploy of', rollback: 'The rollback to', apply: 'The apply of' } as const
 
 /** What was to be brought up is not: what is live is wanted again. */
 function settleWanted({ app, log }: Operation): Promise<void> {

@@ -16,6 +16,9 @@ export function operationWords(kind: OperationKind, what: string, app?: string):
   }
 }
 
+/** The begin of a sentence about an operation, which what is brought up stands behind. */
+export const operationNouns: Record<OperationKind, string> = { deploy: 'The deploy of', rollback: 'The rollback to', apply: 'The apply of' }
+
 /** What each operation goes through. */
 export const stepsOf: Record<OperationKind, readonly StepName[]> = {
   deploy: stepNames,

@@ -126,7 +126,7 @@ function findPackageReason(now: Package): string | undefined {
   const scripts = now['scripts']
   const script = typeof scripts === 'object' && scripts !== null ? lifecycle.find((name) => name in scripts) : undefined
   if (script !== undefined) return `package.json has a script ${quote(script)}, which an install runs`
-  for (const name of sections) {
+  for (const name of sections.filter((name) => now[name] !== undefined && isEqual(now[name], now[name]))) {
     if (/"(?:[^"]*@)?(?:file|link|portal|workspace|patch):|":\s*"(?:\.|\/|~\/)|patchedDependencies/.test(JSON.stringify(now[name] ?? null))) {
       return `${name} of package.json names folders or files of the release`
     }
@@ -139,9 +139,13 @@ const pointsHere = (text: string): boolean => /\b(?:file|link|portal|patch):|"li
 
 const quote = (word: string): string => JSON.stringify(word)
 
-/** In whatever order their keys are. */
+/** In whatever order their keys are; what is nested too deep is equal to nothing. */
 function isEqual(one: unknown, other: unknown): boolean {
-  return JSON.stringify(sortKeys(one)) === JSON.stringify(sortKeys(other))
+  try {
+    return JSON.stringify(sortKeys(one)) === JSON.stringify(sortKeys(other))
+  } catch {
+    return false
+  }
 }
 
 function sortKeys(value: unknown): unknown {

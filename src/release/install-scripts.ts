@@ -25,15 +25,19 @@ export function findInstallScripts(nodeModules: string): string | undefined {
   return undefined
 }
 
-/** The folders of packages below a node_modules, nested ones and pnpm's store included; links are not followed. */
+/** The folders of packages below a node_modules, nested ones and those in a package manager's store included; links are not followed. */
 function* packageFolders(nodeModules: string): Generator<string> {
   for (const entry of foldersIn(nodeModules)) {
     const folder = join(nodeModules, entry.name)
-    if (entry.name === '.pnpm') {
-      for (const { name } of foldersIn(folder)) yield* packageFolders(join(folder, name, 'node_modules'))
+    if (entry.name.startsWith('.')) {
+      // .pnpm, .bun and .store of npm and yarn.
+      for (const { name } of foldersIn(folder)) {
+        yield join(folder, name, 'package')
+        yield* packageFolders(join(folder, name, 'node_modules'))
+      }
     } else if (entry.name.startsWith('@')) {
       for (const { name } of foldersIn(folder)) yield* withNested(join(folder, name))
-    } else if (!entry.name.startsWith('.')) {
+    } else {
       yield* withNested(folder)
     }
   }

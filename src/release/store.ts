@@ -4,7 +4,9 @@ import { HoldfastError } from '../errors.js'
 import { syncFolder, writeDurably } from './durable-file.js'
 import type { AppPaths } from './paths.js'
 import type { Release } from './release.js'
+import { folderBytes } from './folder-size.js'
 import { copyFolder, fingerprintFolder } from './snapshot.js'
+import { readVersion } from './version.js'
 
 /** How many releases are kept besides those that are live, wanted, still running, or where a rollback goes. */
 export const releasesKept = 5
@@ -49,7 +51,7 @@ export function writeRelease(paths: AppPaths, release: Release): void {
  * a snapshot. Complete and synced when this returns; what a crash leaves has a name that is never used.
  * @throws HoldfastError `release-failed`
  */
-export function takeFolder(paths: AppPaths, folder: string, options: { snapshot: boolean; group?: number }): { release: Release; reused: boolean } {
+export function takeFolder(paths: AppPaths, folder: string, options: { snapshot: boolean; group?: number; versionFile?: string }): { release: Release; reused: boolean } {
   const fingerprint = fingerprintFolder(folder)
   const known = listReleases(paths)
     .reverse()
@@ -82,8 +84,12 @@ export function takeFolder(paths: AppPaths, folder: string, options: { snapshot:
     renameSync(unfinished, target)
     syncFolder(paths.releases)
   }
-  writeRelease(paths, release)
-  return { release, reused: false }
+  const code = releaseFolder(paths, release)
+  const version = readVersion(code, options)
+  const sizeBytes = options.snapshot ? folderBytes(code) : undefined
+  const whole: Release = { ...release, ...(version === undefined ? {} : { version }), ...(sizeBytes === undefined ? {} : { sizeBytes }) }
+  writeRelease(paths, whole)
+  return { release: whole, reused: false }
 }
 
 /** Makes the folder of the releases. What they come from may be private; with an account of the app's own, so are they. */

@@ -62,7 +62,6 @@ export class TarReader {
   /** @throws HoldfastError `archive-refused` when the archive was not at its end. */
   finish(): void {
     if (this.#zeroBlocks < 2) throw refuseBroken('it ends in the middle')
-    if (this.#filled > 0) throw refuseBroken('something follows its end')
   }
 
   /** @returns how many bytes it took, at least one */

@@ -39,7 +39,7 @@ if (how === 'cut') {
   writeFileSync(`${seen}.archive`, Buffer.concat(archive))
   writeFileSync(`${seen}.args`, JSON.stringify(args))
   if (how === 'lost-early') process.exit(255)
-  say({ type: 'deploy', id: 'x', app: 'shop', by: 'anna', what: 'web', at, steps: [] })
+  say({ type: 'deploy', kind: 'deploy', id: 'x', app: 'shop', by: 'anna', what: 'web', at, steps: [] })
   if (how === 'lost') process.exit(255)
   say({ type: 'step', step: 'fetch', state: 'done', at, durationMs: 100 })
   if (how === 'failed') {

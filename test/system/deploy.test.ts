@@ -1,7 +1,7 @@
 /** `holdfast deploy` from end to end: folders and archives, hooks, who may deploy when, and deploys that are killed. */
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { ask, broken, makeShop, recorded, type Shop } from './apps.js'
@@ -197,7 +197,7 @@ describe('while somebody deploys', () => {
     const ended = new Promise((resolve) => client.on('exit', (code) => resolve(code)))
     client.kill('SIGINT')
     expect(await ended).toBe(130)
-    expect(said).toContain(`The deploy goes on. To see how: holdfast logs ${shop.name} -f`)
+    expect(said).toContain(`It goes on. To see how: holdfast logs ${shop.name} -f`)
     expect(await activeState(`${shop.name}-deploy.service`)).toBe('active')
 
     const waiters = ['3', '4'].map(() => holdfast('deploy', shop.name, '--wait'))
@@ -274,15 +274,21 @@ describe('a deploy that is killed in its handover', () => {
   })
 })
 
+/** A stand-in for ssh(1) to this machine, where `holdfast` is on the PATH. */
+async function makeSsh(shop: Shop): Promise<string> {
+  const ssh = `/srv/${shop.name}-ssh`
+  // What sshd does with the command: the login shell gets it as one text.
+  await writeFile(ssh, `#!/bin/sh\nfor command; do :; done\nSSH_CONNECTION='192.0.2.7 1 192.0.2.8 22' exec sh -c "$command"\n`, { mode: 0o755 })
+  const bin = '/usr/local/bin/holdfast'
+  await writeFile(bin, `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`, { mode: 0o755 })
+  onTestFinished(() => Promise.all([rm(ssh), rm(bin)]).then(() => {}))
+  return ssh
+}
+
 describe('a deploy from another machine', () => {
   it('sends what is there, and ends as the deploy here does', async () => {
     const shop = await installed('dremote')
-    const ssh = `/srv/${shop.name}-ssh`
-    // What sshd does with the command: the login shell gets it as one text.
-    await writeFile(ssh, `#!/bin/sh\nfor command; do :; done\nSSH_CONNECTION='192.0.2.7 1 192.0.2.8 22' exec sh -c "$command"\n`, { mode: 0o755 })
-    const bin = '/usr/local/bin/holdfast'
-    await writeFile(bin, `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`, { mode: 0o755 })
-    onTestFinished(() => Promise.all([rm(ssh), rm(bin)]).then(() => {}))
+    const ssh = await makeSsh(shop)
     const remote = (...words: string[]) => run(process.execPath, [cli, 'deploy', ...words, '--to', 'anna@shop'], { env: { HOLDFAST_SSH: ssh }, cwd: shop.folder })
 
     await shop.release('2')
@@ -304,6 +310,25 @@ describe('a deploy from another machine', () => {
     expectSuccess(dry)
     expect(dry.stdout).toContain(`Would deploy ${shop.folder} to ${shop.name}`)
     expect(leftovers(shop)).toEqual([])
+  })
+
+  it('is forgotten when its client is lost while it waits, and goes on when it has begun', async () => {
+    const shop = await gated('dlost')
+    const ssh = await makeSsh(shop)
+    const start = (...words: string[]) =>
+      spawn(process.execPath, [cli, 'deploy', shop.name, '.', '--to', 'anna@shop', ...words], { stdio: 'ignore', env: { ...process.env, HOLDFAST_SSH: ssh }, cwd: shop.folder })
+    await shop.release('2')
+    const first = start()
+    await atStep(shop, 'migrate')
+    const second = start('--wait')
+    await waitFor('the second waits', () => leftovers(shop).length === 3)
+    second.kill('SIGKILL')
+    await waitFor('it is forgotten', () => leftovers(shop).length === 2)
+    first.kill('SIGKILL')
+    await shop.open()
+    await waitFor('the first is live', async () => (await recorded(shop)).live?.generation === 2)
+    await waitFor('nothing is left', () => leftovers(shop).length === 0)
+    expect((await ask(shop)).release).toBe('2')
   })
 })
 
@@ -337,5 +362,63 @@ describe('a deploy from git', () => {
     expect((await ask(shop)).release).toBe('3')
     const bad = await deploy(shop, repository, '--commit', 'abcdef1234')
     expect(endOf(bad.events).failure?.step).toBe('fetch')
+  })
+})
+
+describe('an app without a source folder', () => {
+  it('is brought up by its first deploy, also after one that failed', async () => {
+    const shop = await makeShop('dfirst', { config: '[start]\nsettle = "200ms"' })
+    await writeFile(shop.config, (await readFile(shop.config, 'utf8')).replace(/^directory = .*$/m, ''))
+    expectSuccess(await holdfast('install', shop.config))
+    expect((await holdfast('deploy', shop.name)).stderr).toContain('has no source folder, and was never deployed from git')
+    await shop.release('bad', broken['crashes at its start'])
+    const failed = await holdfast('deploy', shop.name, await archive(shop))
+    expect(failed.status).toBe(1)
+    expect(failed.stderr).toContain('Nothing serves.')
+    expect(await recorded(shop)).not.toHaveProperty('wanted')
+
+    await shop.release('1')
+    expectSuccess(await holdfast('deploy', shop.name, await archive(shop)))
+    expect((await ask(shop)).release).toBe('1')
+    expectSuccess(await systemctl('restart', shop.name))
+    expect((await ask(shop)).release).toBe('1')
+    expect(leftovers(shop)).toEqual([])
+  })
+})
+
+describe('a disk', () => {
+  it('that is full fails the step that fills it, and nothing else', async () => {
+    const shop = await installed('dfull', '')
+    const staging = `/var/lib/holdfast/${shop.name}/staging`
+    await mkdir(staging)
+    await mustRun('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', staging])
+    onTestFinished(() => run('umount', [staging]).then(() => {}))
+    await shop.release('2')
+    await shop.write({ large: 'x'.repeat(1_000_000) })
+    const folder = await holdfast('deploy', shop.name)
+    expect(folder.status).toBe(1)
+    expect(folder.stderr).toMatch(/failed at step unpack: .*(no space left|disk is full).* serves on\./)
+    const input = await run('sh', ['-c', `cat /dev/urandom | head -c 1000000 | ${process.execPath} ${cli} deploy ${shop.name} -`])
+    expect(input.stderr).toMatch(/^Error: .*the disk is full\nTry: df/)
+    expect(input.status).toBe(1)
+    expect(leftovers(shop)).toEqual([])
+    expect((await ask(shop)).release).toBe('1')
+    await mustRun('umount', [staging])
+    expectSuccess(await holdfast('deploy', shop.name))
+    expect((await ask(shop)).release).toBe('2')
+  })
+
+  it('that is read-only refuses the deploy, and nothing is lost', async () => {
+    const shop = await installed('drofs', '')
+    const state = `/var/lib/holdfast/${shop.name}`
+    await mustRun('mount', ['--bind', state, state])
+    onTestFinished(() => run('umount', [state]).then(() => {}))
+    await mustRun('mount', ['-o', 'remount,ro,bind', state])
+    const { status, stderr } = await holdfast('deploy', shop.name)
+    expect(stderr).toMatch(/^Error: .*the filesystem is read-only\nTry: findmnt/)
+    expect(status).toBe(1)
+    await mustRun('umount', [state])
+    expect((await ask(shop)).release).toBe('1')
+    expectSuccess(await holdfast('deploy', shop.name))
   })
 })

@@ -86,6 +86,16 @@ describe('a hook', () => {
     expect(await journal(site.shop.name)).not.toContain(secret)
   })
 
+  it('needs no instance that runs: its user is there for it alone', async () => {
+    const site = await makeHookSite('alone')
+    await site.write({ 'a.js': 'a' })
+    await mustRun('systemctl', ['stop', site.shop.name, `${site.shop.name}-drain`])
+    expect(existsSync(`/run/systemd/dynamic-uid/direct:hf-${site.shop.name}`)).toBe(false)
+    expect(await site.run('echo b >> a.js; id -un; touch "$HOME/x"')).toMatchObject({ ok: true, lines: [`hf-${site.shop.name}`] })
+    expect(await site.run('echo c >> a.js; cat a.js', { name: 'migrate' })).toMatchObject({ ok: true, lines: ['ab', 'c'] })
+    expect(existsSync(`/var/cache/holdfast/${site.shop.name}/x`)).toBe(true)
+  })
+
   it('that is not to write finds its folder read-only', async () => {
     const site = await makeHookSite('readonly')
     await site.write({ 'a.js': 'a' })
@@ -173,7 +183,7 @@ describe('the end of a hook', () => {
     await expectNothingLeft(site)
   })
 
-  it('is known over a daemon-reexec, and where somebody stops its unit', async () => {
+  it('is known over a daemon-reexec, where somebody stops its unit, and where its lines cannot be told', async () => {
     const site = await makeHookSite('reexec')
     let reexec: Promise<unknown> | undefined
     const result = await site.run(`echo begun; ${untilGo}; echo ended; exit 3`, {
@@ -189,6 +199,8 @@ describe('the end of a hook', () => {
     expect(stopped).toMatchObject({ ok: false, reason: expect.stringMatching(/^was (stopped before its end|ended by SIGTERM)$/) })
     const ended = await site.run(`echo begun; ${untilGo}`, { onLine: () => void endHook(site.app) })
     expect(ended.ok).toBe(false)
+    const full = site.run(`echo begun; ${untilGo}`, { onLine: () => { throw new Error('the disk is full') } })
+    await expect(full).rejects.toThrow('the disk is full')
     await expectNothingLeft(site)
   })
 

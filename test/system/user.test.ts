@@ -1,5 +1,5 @@
 /** The same under a user's own manager: no root anywhere. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { expect, it, onTestFailed } from 'vitest'
 import { ask, serverJs } from './apps.js'
 import { freePort, mustRun, registerModule, root, run, systemctl, uniqueApp, waitFor, type Result } from './harness.js'
@@ -40,11 +40,17 @@ it('installs, hands over, survives a broken release and uninstalls', async () =>
   expect(await ask(shop)).toMatchObject({ release: '2', generation: '2' })
   expect(JSON.parse(await must(...holdfast, '--user', 'releases', 'shop', '--json'))).toMatchObject([{ outcome: 'failed' }, { outcome: 'good', live: 2 }, { rollbackTarget: true }])
   expect(JSON.parse(await must(...holdfast, '--user', 'history', '--json'))).toMatchObject([{ generation: 3, outcome: 'failed' }, { generation: 2, outcome: 'live' }, { generation: 1 }])
+  await write('server.js', serverJs('4'))
+  await write('holdfast.toml', `${await readFile(`${folder}/holdfast.toml`, 'utf8')}[hooks]\ninstall = "echo built > built.txt"\nmigrate = "cat built.txt"\n`)
+  const deployed = await must(...holdfast, '--user', 'deploy', 'shop')
+  expect(deployed).toContain(`${account} deploys ${folder} to shop`)
+  expect(deployed).toMatch(/^ {4}built$/m)
+  expect(await ask(shop)).toMatchObject({ release: '4', generation: '4' })
   expect(await must(...holdfast, '--user', 'prune', '--keep', '0')).toMatch(/^removed /)
   await must('systemctl', '--user', 'stop', 'shop', 'shop-drain')
   await expect(ask(shop)).rejects.toThrow()
   await must('systemctl', '--user', 'start', 'shop')
-  expect(await ask(shop)).toMatchObject({ release: '2' })
+  expect(await ask(shop)).toMatchObject({ release: '4' })
 
   await must(...holdfast, '--user', 'uninstall', 'shop')
   await waitFor('nothing of it is left', async () => (await must('systemctl', '--user', 'list-units', '--all', '--no-legend', 'shop*')).trim() === '')

@@ -89,6 +89,8 @@ it.each<[string, string, () => DependenciesPlan]>([
   ['a broken package.json', 'package.json cannot be read', () => (writeFileSync(join(now, 'package.json'), '{'), plan())],
   ['a script of a dependency', '@prisma/client has a postinstall script, which may read the release\'s files', () => (writeDependency('@prisma/client', { postinstall: 'x' }), plan())],
   ['a script of a nested one', 'deep has an install script, which may read the release\'s files', () => (writeDependency('dep/node_modules/deep', { install: 'x' }), plan())],
+  ['what cannot be compared', 'overrides of package.json changed', () => ([now, before].forEach((folder) => writeFileSync(join(folder, 'package.json'), `{"overrides":${'['.repeat(50_000)}${']'.repeat(50_000)}}`)), plan())],
+  ['a script in another store', 'stored has a preinstall script, which may read the release\'s files', () => (writeDependency('.bun/stored@1/node_modules/stored', { preinstall: 'x' }), plan())],
   ['a script in pnpm’s store', 'stored has a preinstall script, which may read the release\'s files', () => (writeDependency('.pnpm/stored@1/node_modules/stored', { preinstall: 'x' }), plan())],
 ])('are installed with %s', (_, why, act) => {
   expect(act()).toEqual({ kind: 'run', why })
