@@ -5,7 +5,7 @@ import { configDefaults, defineConfig } from 'vitest/config'
  *
  * - unit: pure code, in milliseconds
  * - process: real processes, file descriptors and signals, but no process 1
- * - system: inside one private systemd (scripts/with-systemd), one after the other
+ * - system: inside a private systemd (scripts/with-systemd), one file after the other; scripts/test gives each file one of its own
  * - boot: on the machine itself, booting guests of their own
  */
 export default defineConfig({

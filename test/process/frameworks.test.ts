@@ -79,6 +79,7 @@ describe.concurrent('requests', () => {
       const ask = keptConnection(address)
       expect(await ask(get.path ?? '/', get.headers)).toContain(`from ${handovers.live.pid}`)
       const next = await handovers.start()
+      await ask(get.path ?? '/', get.headers) // lest it is idle for longer than the server keeps it
       await traffic.untilAnswered(40)
       slowAnswers.push(ask(slow, get.headers).catch((error: Error) => `failed: ${error.message}`))
       expected.push(`from ${handovers.live.pid}`)
