@@ -50,10 +50,10 @@ export const installedKeys: Record<string, (config: Config) => string> = {
 
 /**
  * Lays a release's own holdfast.toml over the installed configuration: what a release may say is taken, the rest is
- * checked and noted. Without a text the installed configuration applies. A release may shorten the times; a longer
+ * checked and noted, with the file to install (`installFile`; default: that of the source folder, else the release's own). Without a text the installed configuration applies. A release may shorten the times; a longer
  * one is cut to the installed one, as systemd's own limits stand in the units. Throws `config-invalid`.
  */
-export function mergeRelease(installed: Config, releaseText: string | undefined, options: { file?: string } = {}): ReleaseConfig {
+export function mergeRelease(installed: Config, releaseText: string | undefined, options: { file?: string; installFile?: string } = {}): ReleaseConfig {
   if (releaseText === undefined) return { config: installed, notes: [] }
   const file = options.file ?? 'holdfast.toml'
   const release = parseConfig(releaseText, {
@@ -64,7 +64,7 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
     // installed the key is not in force anyway, and only has to pass.
     folder: installed.directory ?? `/srv/${installed.app}`,
   })
-  const installFile = installed.directory === undefined ? file : join(installed.directory, 'holdfast.toml')
+  const installFile = options.installFile ?? (installed.directory === undefined ? file : join(installed.directory, 'holdfast.toml'))
   const mend = `run \`holdfast install ${quoteForShell(installFile)}\``
   const notes = listDifferences(installed, release).map((difference) => `${difference}: ${mend}`)
   const shorten = (key: string, ownMs: number, installedMs: number): number => {
@@ -100,9 +100,9 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
  * Reads the holdfast.toml of a release's folder, if there is one, and lays it over the installed configuration.
  * The reader may be root and the file anybody's: links are not followed, see `readConfigFile`.
  */
-export function loadReleaseConfig(installed: Config, releaseFolder: string): ReleaseConfig {
+export function loadReleaseConfig(installed: Config, releaseFolder: string, options: { installFile?: string } = {}): ReleaseConfig {
   const file = join(releaseFolder, 'holdfast.toml')
-  return mergeRelease(installed, readConfigFile(file, { trusted: false }), { file })
+  return mergeRelease(installed, readConfigFile(file, { trusted: false }), { file, ...options })
 }
 
 function listDifferences(installed: Config, release: Config): string[] {

@@ -4,7 +4,7 @@ import { HoldfastError } from '../errors.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import type { State } from '../release/state.js'
-import { listReleases, readRelease, releaseFolder, takeFolder } from '../release/store.js'
+import { installFile, listReleases, readRelease, releaseFolder, takeFolder } from '../release/store.js'
 import { groupOf } from './account-group.js'
 import type { InstalledApp } from './app.js'
 import { findWanted } from './wanted.js'
@@ -58,6 +58,6 @@ function orderedRelease({ paths: { app } }: InstalledApp, { live }: State, { rel
 }
 
 function withConfig(app: InstalledApp, release: Release, reused: boolean | undefined): ReleaseChoice {
-  const { config, notes } = loadReleaseConfig(app.config, releaseFolder(app.paths, release))
+  const { config, notes } = loadReleaseConfig(app.config, releaseFolder(app.paths, release), { installFile: installFile(app.paths, release) })
   return { release, reused, config, notes }
 }

@@ -8,7 +8,7 @@ import { HoldfastError } from '../errors.js'
 import { readManifest } from '../release/manifest.js'
 import type { Release } from '../release/release.js'
 import type { State } from '../release/state.js'
-import { readRelease, releaseFolder } from '../release/store.js'
+import { installFile, readRelease, releaseFolder } from '../release/store.js'
 import { planDependencies } from '../release/dependencies.js'
 import { readVersion } from '../release/version.js'
 import { renderUnits } from '../units/render.js'
@@ -30,11 +30,14 @@ export interface CheckedCode {
   version?: string
 }
 
-/** @throws HoldfastError `config-invalid` */
-export function checkCode({ app, request }: DeploySite, code: StagedCode): CheckedCode {
+/**
+ * @param id of the release that it is to be; absent: it will be none
+ * @throws HoldfastError `config-invalid`
+ */
+export function checkCode({ app, request }: DeploySite, code: StagedCode, id?: string): CheckedCode {
   const file = 'holdfast.toml'
   const text = readConfigFile(join(code.folder, file), { trusted: false })
-  const { config, notes } = mergeRelease(app.config, text, { file })
+  const { config, notes } = mergeRelease(app.config, text, { file, ...(id === undefined ? {} : { installFile: installFile(app.paths, { id, source: code.source }) }) })
   // An install hook may be what makes the program.
   if (config.hooks.install === undefined || !request.switches.install) requireProgram(app, config, code.folder)
   const version = readVersion(code.folder, app.config.source)

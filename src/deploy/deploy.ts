@@ -19,10 +19,10 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
 
   const fetched = await log.run('fetch', (telling) => fetchAll(site, telling))
   const code = await log.run('unpack', (telling) => unpackAll(site, fetched, telling))
-  const checked = await log.run('verify', (telling) => verify(site, code, telling))
-  const plans = planHooks(site, checked, began)
   const id = newReleaseId(app.paths, new Date(), code.fingerprint)
   log.nameRelease(id)
+  const checked = await log.run('verify', (telling) => verify(site, code, id, telling))
+  const plans = planHooks(site, checked, began)
 
   const runHookStep = async (step: 'install' | 'migrate', plan: HookPlan): Promise<boolean> => {
     if (plan.action !== 'skip') return log.run(step, (telling) => runPlanned(site, step, plan, checked, id, telling))
@@ -40,8 +40,8 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
   return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run' })
 }
 
-async function verify(site: DeploySite, code: CheckedCode['code'], telling: StepTelling): Promise<CheckedCode> {
-  const checked = checkCode(site, code)
+async function verify(site: DeploySite, code: CheckedCode['code'], id: string, telling: StepTelling): Promise<CheckedCode> {
+  const checked = checkCode(site, code, id)
   for (const note of checked.notes) telling.note(note)
   if (checked.unitDiff !== '') {
     telling.note('The release proposes other units than those that are installed, which stay in force:')

@@ -22,7 +22,8 @@ export function swapDurably(file: string, expected: string | undefined, text: st
     // flock(1): the kernel gives the lock up when its holder ends, however it does.
     const script = expected === undefined ? '[ ! -e "$1" ] && mv -fT -- "$2" "$1"' : 'cmp -s -- - "$1" && mv -fT -- "$2" "$1"'
     const { status, error, stderr } = spawnSync('flock', ['--timeout=10', `${file}.lock`, 'sh', '-c', script, 'sh', file, temporary], { input: expected ?? '', encoding: 'utf8' })
-    if (error !== undefined) throw error
+    // EPIPE: the comparison was over before it had read all.
+    if (error !== undefined && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
     if (stderr !== '') throw new Error(stderr.trim())
     if (status !== 0) return false
   } finally {

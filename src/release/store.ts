@@ -16,6 +16,10 @@ export function releaseFolder(paths: AppPaths, release: Release): string {
   return release.source.kind === 'directory' && !release.source.snapshot ? release.source.path : join(paths.releases, release.id)
 }
 
+/** The configuration to install for what a release proposes: that of the folder that people edit, else the release's own. */
+export const installFile = (paths: AppPaths, { id, source }: Pick<Release, 'id' | 'source'>): string =>
+  join(source.kind === 'directory' ? source.path : join(paths.releases, id), 'holdfast.toml')
+
 /** @throws HoldfastError `release-failed` when there is no such release on disk. */
 export function readRelease(paths: AppPaths, id: string): Release {
   const release = tryReadRelease(paths, id)
