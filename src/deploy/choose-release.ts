@@ -5,7 +5,7 @@ import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import type { State } from '../release/state.js'
 import { installFile, listReleases, readRelease, releaseFolder, takeFolder } from '../release/store.js'
-import { groupOf } from './account-group.js'
+import { readersOf } from './readers-of.js'
 import type { InstalledApp } from './app.js'
 import { findWanted } from './wanted.js'
 import type { HandoverOrder, HandoverRequest } from './request.js'
@@ -33,7 +33,7 @@ export async function chooseRelease(app: InstalledApp, state: State, request: Ha
   }
   const { directory, snapshot, source: { versionFile } } = app.config
   if (request.from === 'folder' && directory !== undefined) {
-    const taken = takeFolder(app.paths, directory, { snapshot, ...(await groupOf(app.config)), ...(versionFile === undefined ? {} : { versionFile }) })
+    const taken = takeFolder(app.paths, directory, { snapshot, ...(await readersOf(app)), ...(versionFile === undefined ? {} : { versionFile }) })
     return withConfig(app, taken.release, taken.reused)
   }
   const id = recordedRelease(app.paths, state)

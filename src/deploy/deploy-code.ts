@@ -67,18 +67,17 @@ export async function unpackAll(site: DeploySite, { main, overlay }: FetchedSour
 }
 
 /** @returns what tells this source from another, or from itself at another time */
-async function unpackOne({ app, group, signal }: DeploySite, fetched: Fetched, folder: string, telling: StepTelling): Promise<string> {
-  const ofGroup = group === undefined ? {} : { group }
+async function unpackOne({ app, readers, signal }: DeploySite, fetched: Fetched, folder: string, telling: StepTelling): Promise<string> {
   if (fetched.kind === 'directory') {
     const before = fingerprintFolder(fetched.path)
-    copyFolder(fetched.path, folder, ofGroup)
+    copyFolder(fetched.path, folder, readers)
     if (fingerprintFolder(fetched.path) === before) return before
     throw new HoldfastError('release-failed', `${fetched.path} was changed while it was copied`, { hint: 'Run the same again once whatever writes there has finished.' })
   }
   const { maxBytes, maxFiles } = app.config.source
   const { size } = statSync(fetched.file)
   const { files, bytes } = await unpackArchive(fetched.file, folder, {
-    limits: { bytes: maxBytes, files: maxFiles }, ...ofGroup, signal,
+    limits: { bytes: maxBytes, files: maxFiles }, ...readers, signal,
     onProgress: (progress) => telling.progress(progress.bytes, 'bytes', size),
   })
   telling.result(`${files} files, ${(bytes / 2 ** 20).toFixed(1)}M`)

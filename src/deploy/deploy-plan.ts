@@ -1,5 +1,5 @@
 import type { InstalledApp } from './app.js'
-import { groupOf } from './account-group.js'
+import { readersOf } from './readers-of.js'
 import { checkCode, planHooks, requireProgram, type HookPlans } from './deploy-check.js'
 import { fetchAll, unpackAll } from './deploy-code.js'
 import { tellingOf } from './deploy-log.js'
@@ -33,7 +33,7 @@ export interface DeployPlan {
  * rest. Changes nothing that outlives the staging folder but the cache of git.
  */
 export async function planDeploy(app: InstalledApp, request: DeployRequest, tell: (event: DeployEvent) => void, signal: AbortSignal): Promise<DeployPlan> {
-  const site: DeploySite = { app, request, staging: stagingFolder(app.paths, request.id), signal, ...(await groupOf(app.config)) }
+  const site: DeploySite = { app, request, staging: stagingFolder(app.paths, request.id), signal, readers: await readersOf(app) }
   const telling = (step: StepName): ReturnType<typeof tellingOf> => tellingOf(step, tell, () => {})
   const state = await openRecord(app)
   const code = await unpackAll(site, await fetchAll(site, telling('fetch')), telling('unpack'))

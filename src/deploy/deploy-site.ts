@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { InstalledApp } from './app.js'
+import type { Readers } from '../release/readers.js'
 import type { DeployRequest } from './deploy-request.js'
 
 /** Where a deploy works, until its release is sealed. */
@@ -8,8 +9,7 @@ export interface DeploySite {
   request: DeployRequest
   /** Its staging folder. */
   staging: string
-  /** The group that may read what its owner alone could: see `copyFolder`. */
-  group?: number
+  readers: Readers
   signal: AbortSignal
 }
 

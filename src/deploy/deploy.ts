@@ -1,6 +1,6 @@
 import type { State } from '../release/state.js'
 import { newReleaseId } from '../release/store.js'
-import { groupOf } from './account-group.js'
+import { readersOf } from './readers-of.js'
 import { bringLive } from './bring-live.js'
 import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
 import { fetchAll, unpackAll } from './deploy-code.js'
@@ -14,7 +14,7 @@ import { sealRelease } from './seal-release.js'
 /** The steps of a deploy, from its source to the live release. */
 export async function deploySource(work: Operation<DeployRequest>, began: State): Promise<Outcome> {
   const { app, request, log, signal } = work
-  const site: DeploySite = { app, request, staging: stagingFolder(app.paths, request.id), signal, ...(await groupOf(app.config)) }
+  const site: DeploySite = { app, request, staging: stagingFolder(app.paths, request.id), signal, readers: await readersOf(app) }
   const { switches } = request
 
   const fetched = await log.run('fetch', (telling) => fetchAll(site, telling))

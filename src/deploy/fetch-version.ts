@@ -3,7 +3,7 @@ import type { Release } from '../release/release.js'
 import { newReleaseId } from '../release/store.js'
 import { versionUrl } from '../release/version.js'
 import { wantedFile } from '../release/wanted.js'
-import { groupOf } from './account-group.js'
+import { readersOf } from './readers-of.js'
 import type { InstalledApp } from './app.js'
 import { checkCode } from './deploy-check.js'
 import { fetchAll, unpackAll } from './deploy-code.js'
@@ -24,7 +24,7 @@ export async function fetchVersion(app: InstalledApp, version: string): Promise<
     switches: { install: false, migrate: false, migrateOnly: false }, env: {}, again: `holdfast apply ${paths.app}`, owner: ownIdentity(),
   }
   makeStaging(paths, request)
-  const site: DeploySite = { app, request, staging: stagingFolder(paths, request.id), signal: new AbortController().signal, ...(await groupOf(config)) }
+  const site: DeploySite = { app, request, staging: stagingFolder(paths, request.id), signal: new AbortController().signal, readers: await readersOf(app) }
   const telling = tellingOf('fetch', () => {}, () => {})
   const begin = performance.now()
   try {

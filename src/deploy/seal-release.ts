@@ -7,7 +7,7 @@ import type { StepTelling } from './deploy-log.js'
 import type { DeploySite } from './deploy-site.js'
 
 /** The metadata is written before the folder has its name: code without it is cleared away by whoever prunes. */
-export async function sealRelease({ app, group }: DeploySite, { code, config, version }: CheckedCode, made: { id: string; touched: boolean; install: HookPlan }, telling: StepTelling): Promise<Release> {
+export async function sealRelease({ app, readers }: DeploySite, { code, config, version }: CheckedCode, made: { id: string; touched: boolean; install: HookPlan }, telling: StepTelling): Promise<Release> {
   const { paths } = app
   requireProgram(app, config, code.folder)
   const release: Release = {
@@ -22,7 +22,7 @@ export async function sealRelease({ app, group }: DeploySite, { code, config, ve
   }
   writeRelease(paths, release)
   try {
-    const sealed = await sealFolder(code.folder, join(paths.releases, made.id), { touched: made.touched, maxBytes: app.config.source.maxBytes, ...(group === undefined ? {} : { group }) })
+    const sealed = await sealFolder(code.folder, join(paths.releases, made.id), { touched: made.touched, maxBytes: app.config.source.maxBytes, ...readers })
     release.sizeBytes = sealed.sizeBytes
     writeRelease(paths, release)
   } catch (error) {

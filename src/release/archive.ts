@@ -3,16 +3,15 @@ import { explainSystemError, HoldfastError } from '../errors.js'
 import { refuseBroken } from './archive-refusal.js'
 import { gunzip, unzstd } from './decompress.js'
 import { readPieces } from './file-pieces.js'
+import type { Readers } from './readers.js'
 import type { UnpackLimits } from './source-spec.js'
 import { removeRelease } from './store.js'
 import { looksLikeTar, TarReader } from './tar-reader.js'
 import { TreeWriter } from './tree-writer.js'
 import { readZip } from './zip-reader.js'
 
-export interface UnpackOptions {
+export interface UnpackOptions extends Readers {
   limits: UnpackLimits
-  /** Gets what the owner of a file may do. */
-  group?: number
   /** Bytes of the archive that were read so far, of as many as the file has. */
   onProgress?(progress: { bytes: number }): void
   /** Stops it; what was unpacked is removed, and the signal's reason thrown. */
@@ -22,7 +21,7 @@ export interface UnpackOptions {
 /**
  * Unpacks a tar archive (plain, or compressed by gzip or zstd) or a zip into a new folder, whole or not
  * at all. The format is told by the contents. All of it belongs to the caller, and nobody may write to
- * it (see `sealedMode`). A single top folder around a package.json or holdfast.toml is left out, unless
+ * it (see `Readers`). A single top folder around a package.json or holdfast.toml is left out, unless
  * the archive names its root (`./`) too. Not synced.
  *
  * The archive may be anybody's: an entry that would lie, lead or weigh more than a release may refuses
@@ -43,7 +42,7 @@ export async function unpackArchive(file: string, folder: string, options: Unpac
   try {
     options.signal?.throwIfAborted()
     fd = openSync(file, 'r')
-    writer = new TreeWriter(work, options.limits, options.group)
+    writer = new TreeWriter(work, options.limits, options)
     await readEntries(fd, writer, options)
     if (writer.unpacked.files === 0) throw refuseBroken('there is no file in it')
     writer.finish(folder)

@@ -3,14 +3,13 @@ import { chmodSync, existsSync, lstatSync, renameSync, type BigIntStats } from '
 import { dirname, join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { syncFolder } from './durable-file.js'
+import type { Readers } from './readers.js'
 import { copyFolder, walk } from './snapshot.js'
 import { makeReleasesFolder, removeRelease } from './store.js'
 
-export interface SealOptions {
+export interface SealOptions extends Readers {
   /** Whether the folder was writable to the app's user: processes of that user may still hold it open, so what counts is a copy. */
   touched: boolean
-  /** Of the app's own account: the group that may read it. */
-  group?: number
   /** The most that it may hold, in bytes. Default: no limit. */
   maxBytes?: number
 }
@@ -26,7 +25,8 @@ export interface Sealed {
  * copied, whether it is said to be touched or not.
  * @throws HoldfastError `release-failed`
  */
-export async function sealFolder(from: string, to: string, { touched, group, maxBytes }: SealOptions): Promise<Sealed> {
+export async function sealFolder(from: string, to: string, { touched, maxBytes, ...readers }: SealOptions): Promise<Sealed> {
+  const { group } = readers
   if (existsSync(to)) throw new HoldfastError('release-failed', `${to} is there already`)
   makeReleasesFolder(dirname(to), group)
   const before = touched && maxBytes === undefined ? undefined : measure(from, group)
@@ -41,8 +41,7 @@ export async function sealFolder(from: string, to: string, { touched, group, max
   const copy = join(dirname(from), 'sealed')
   removeRelease(copy)
   try {
-    // A dynamic user has no group of its own that would outlive it: what it alone could read, all may.
-    copyFolder(from, copy, { sync: false, ...(group === undefined ? { everyone: process.geteuid?.() === 0 } : { group }) })
+    copyFolder(from, copy, { sync: false, ...readers })
     const { sizeBytes } = measure(copy, group)
     checkSize(sizeBytes, maxBytes)
     // Before the sync: what it holds need not be written to the disk any more.

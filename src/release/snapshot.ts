@@ -6,6 +6,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
+import { sealedMode, type Readers } from './readers.js'
 
 /**
  * A copy of a folder that somebody else may be writing to, made by root. Every entry is opened
@@ -44,16 +45,15 @@ export function fingerprintFolder(folder: string): string {
 /**
  * Copies the folder to a new one that belongs to the caller and that nobody may write to. Shares
  * blocks where the filesystem can (reflink). Set-user-ID bits and write permission are dropped; what
- * the owner of a file alone could read is opened to `group`, where one is given, and by `everyone` to all. Synced,
+ * the owner of a file alone could read is opened to its readers. Synced,
  * unless `sync` is false.
  * @throws HoldfastError `release-failed`
  */
-export function copyFolder(folder: string, target: string, options: { group?: number; everyone?: boolean; sync?: boolean } = {}): void {
+export function copyFolder(folder: string, target: string, options: Readers & { sync?: boolean } = {}): void {
   const folders: { path: string; mode: number }[] = []
   walk(folder, ({ path, stat, fd, target: link }) => {
     const to = join(target, path)
-    const owned = options.everyone === true ? Number(stat.mode) | (((Number(stat.mode) >> 6) & 0o005) * 0o011) : Number(stat.mode)
-    const mode = sealedMode(owned, options.group !== undefined)
+    const mode = sealedMode(Number(stat.mode), options)
     if (link !== undefined) {
       symlinkSync(link, to)
     } else if (stat.isDirectory()) {
@@ -84,15 +84,6 @@ function finishFile(path: string, mode: number, stat: BigIntStats, group: number
   } finally {
     closeSync(fd)
   }
-}
-
-/**
- * The mode of a file or folder of a release: read and execute as before, write for nobody, no
- * set-user-ID, set-group-ID or sticky bit; with `forGroup` the group gets what the owner had.
- */
-export function sealedMode(mode: number, forGroup: boolean): number {
-  const sealed = mode & 0o555
-  return forGroup ? sealed | ((sealed >> 3) & 0o050) : sealed
 }
 
 /**

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { syncFolder, writeDurably } from './durable-file.js'
 import type { AppPaths } from './paths.js'
+import type { Readers } from './readers.js'
 import type { Release } from './release.js'
 import { folderBytes } from './folder-size.js'
 import { copyFolder, fingerprintFolder } from './snapshot.js'
@@ -55,7 +56,7 @@ export function writeRelease(paths: AppPaths, release: Release): void {
  * a snapshot. Complete and synced when this returns; what a crash leaves has a name that is never used.
  * @throws HoldfastError `release-failed`
  */
-export function takeFolder(paths: AppPaths, folder: string, options: { snapshot: boolean; group?: number; versionFile?: string }): { release: Release; reused: boolean } {
+export function takeFolder(paths: AppPaths, folder: string, options: Readers & { snapshot: boolean; versionFile?: string }): { release: Release; reused: boolean } {
   const fingerprint = fingerprintFolder(folder)
   const known = listReleases(paths)
     .reverse()

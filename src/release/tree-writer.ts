@@ -6,7 +6,7 @@ import type { ArchiveEntry, EntrySink } from './archive-entry.js'
 import { parsePath, parseTarget } from './archive-path.js'
 import { refuseEntry, refuseSize } from './archive-refusal.js'
 import { findBadLinks, newFolder, type FolderNode, type TreeNode } from './release-tree.js'
-import { sealedMode } from './snapshot.js'
+import { sealedMode, type Readers } from './readers.js'
 import type { UnpackLimits } from './source-spec.js'
 
 /** A file of this name makes a top folder the release itself: `npm pack` and forges put one around all. */
@@ -19,7 +19,7 @@ const rootFiles = ['package.json', 'holdfast.toml']
  */
 export class TreeWriter implements EntrySink {
   readonly #work: string
-  readonly #group: number | undefined
+  readonly #readers: Readers
   readonly #room: UnpackLimits
   readonly #limits: UnpackLimits
   readonly #root = newFolder()
@@ -29,11 +29,11 @@ export class TreeWriter implements EntrySink {
   #files = 0
 
   /** @param work a folder that does not exist; its parent lets nobody else put one there. */
-  constructor(work: string, limits: UnpackLimits, group: number | undefined) {
+  constructor(work: string, limits: UnpackLimits, readers: Readers) {
     this.#work = work
     this.#limits = limits
     this.#room = { ...limits }
-    this.#group = group
+    this.#readers = readers
     mkdirSync(work, { mode: 0o700 })
   }
 
@@ -92,9 +92,9 @@ export class TreeWriter implements EntrySink {
     const { fd, entry } = this.#open
     this.#open = undefined
     try {
-      if (this.#group !== undefined) fchownSync(fd, -1, this.#group)
+      if (this.#readers.group !== undefined) fchownSync(fd, -1, this.#readers.group)
       // Code that its owner cannot read is of no use.
-      fchmodSync(fd, sealedMode(entry.mode | 0o400, this.#group !== undefined))
+      fchmodSync(fd, sealedMode(entry.mode | 0o400, this.#readers))
       const { mtimeMs } = entry
       if (mtimeMs !== undefined && mtimeMs >= 0 && mtimeMs <= Date.now()) futimesSync(fd, mtimeMs / 1000, mtimeMs / 1000)
     } finally {
@@ -136,9 +136,9 @@ export class TreeWriter implements EntrySink {
 
   #seal({ mode = 0o755 }: FolderNode, at: string): void {
     const fd = openSync(at, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-    if (this.#group !== undefined) fchownSync(fd, -1, this.#group)
+    if (this.#readers.group !== undefined) fchownSync(fd, -1, this.#readers.group)
     closeSync(fd)
-    chmodSync(at, sealedMode(mode | 0o500, this.#group !== undefined))
+    chmodSync(at, sealedMode(mode | 0o500, this.#readers))
   }
 
   /** The folder of this path, made with all above it where it is not there. */
