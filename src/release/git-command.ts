@@ -32,11 +32,13 @@ export interface GitResult {
 }
 
 /**
- * Whatever a repository's own configuration says: no hook and no monitor runs, and files stay as they are stored. (A mirror is
- * Holdfast's own, and a local repository's configuration belongs to its owner, whom git then runs as.)
+ * Whatever a repository's own configuration says: no hook and no monitor runs, files stay as they are stored, and no signature is
+ * looked at (for `git archive` see `hideSignatures`). (A mirror is Holdfast's own, and a local repository's configuration belongs
+ * to its owner, whom git then runs as.)
  */
 const safety = [
   'core.hooksPath=/dev/null', 'core.fsmonitor=false',
+  'gpg.program=/bin/false', 'gpg.openpgp.program=/bin/false', 'gpg.x509.program=/bin/false', 'gpg.ssh.program=/bin/false',
   'filter.lfs.smudge=', 'filter.lfs.process=', 'filter.lfs.required=false',
   'gc.autoDetach=false', 'maintenance.autoDetach=false', 'tar.umask=0022', 'http.lowSpeedLimit=1', 'http.lowSpeedTime=60',
 ].flatMap((setting) => ['-c', setting])

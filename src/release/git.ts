@@ -1,6 +1,6 @@
-import { rm } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { HoldfastError } from '../errors.js'
+import { explainSystemError, HoldfastError } from '../errors.js'
 import { parseRepository, type Repository } from './git-address.js'
 import { lastWords, runGit, type GitOptions, type GitResult } from './git-command.js'
 import { accessLocal } from './git-local.js'
@@ -37,8 +37,9 @@ export async function fetchGit(spec: Extract<SourceSpec, { kind: 'git' }>, stagi
 
   const file = join(staging, 'source.tar')
   const progress = { ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }), ...(signal === undefined ? {} : { signal }) }
-  const archived = await runGit([...place.args, 'archive', '--format=tar', commit], place.options, (stdout) =>
-    spool(stdout, file, { what: `${repository.shown} at ${commit.slice(0, 12)}`, limitBytes: options.limitBytes, ...progress }))
+  const archived = await hideSignatures(staging, place.options, (hidden) =>
+    runGit([...place.args, 'archive', '--format=tar', commit], hidden, (stdout) =>
+      spool(stdout, file, { what: `${repository.shown} at ${commit.slice(0, 12)}`, limitBytes: options.limitBytes, ...progress })))
   if (archived.code !== 0) {
     await rm(file, { force: true })
     if (place.mirror !== undefined) await rm(place.mirror, { recursive: true, force: true })
@@ -47,6 +48,29 @@ export async function fetchGit(spec: Extract<SourceSpec, { kind: 'git' }>, stagi
     })
   }
   return { kind: 'archive', file, source: { kind: 'git', repository: repository.shown, branch, commit } }
+}
+
+/** What git starts to look at a signature, each of its own kind. */
+const verifiers = ['gpg', 'gpgsm', 'ssh-keygen']
+
+/**
+ * `$Format:%G?$` in a file with `export-subst` would have git give whatever somebody committed as a signature to gpg, as root: what
+ * it finds instead tells nothing. `git archive` does not heed `gpg.program` before git 2.43. Another account's git looks as it likes.
+ */
+async function hideSignatures<T>(staging: string, options: GitOptions, act: (options: GitOptions) => Promise<T>): Promise<T> {
+  if (options.as !== undefined) return await act(options)
+  const folder = join(staging, 'no-signatures')
+  try {
+    try {
+      await mkdir(folder, { mode: 0o700 })
+      for (const name of verifiers) await writeFile(join(folder, name), '#!/bin/sh\nexit 1\n', { mode: 0o700 })
+    } catch (error) {
+      throw explainSystemError(error)
+    }
+    return await act({ ...options, env: { ...options.env, PATH: `${folder}:${process.env['PATH'] ?? '/usr/bin:/bin'}` } })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 interface Place {
@@ -63,7 +87,7 @@ async function openRepository(repository: Repository, options: FetchOptions): Pr
     const mirror = await updateMirror(repository, options)
     return { args: ['--git-dir', mirror], options: signal, mirror }
   }
-  const local = accessLocal(repository.path)
+  const local = await accessLocal(repository.path)
   const place = { args: local.args, options: { ...local.options, ...signal } }
   const found = await runGit([...place.args, 'rev-parse', '--git-dir'], place.options)
   if (found.code !== 0) {

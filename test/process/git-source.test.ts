@@ -296,6 +296,112 @@ describe('a hostile configuration', () => {
     else expect(await error).toBeUndefined()
   })
 
+  describe.runIf(process.getuid?.() === 0)('of root’s own repository', () => {
+    const everybody = 65_534
+    /** What git would run as root, named by a file that git reads. */
+    const trap = (): string => `[filter "mine"]\nsmudge = touch ${join(canaries, 'ran')}; cat\n`
+    const refused = async (repository: string, message: string): Promise<void> => {
+      expect(await refuse(take({ repository }))).toMatchObject({ code: 'fetch-failed', message: expect.stringContaining(message) })
+      expect(readdirSync(canaries)).toEqual([])
+    }
+    beforeEach(() => commit({ a: 'plain', '.gitattributes': 'a filter=mine' }))
+
+    test('is read where nobody else has a say in it', async () => {
+      expect(show(await take(), 'a')).toBe('plain')
+    })
+
+    test('whose .git is a link to somebody’s', async () => {
+      const mine = join(folder, 'mine')
+      mkdirSync(mine)
+      symlinkSync(join(work, '.git'), join(mine, '.git'))
+      writeFileSync(join(work, '.git/config'), trap(), { flag: 'a' })
+      give(work)
+      await refused(mine, `${join(mine, '.git')} is a symbolic link`)
+    })
+
+    test('that is a worktree of somebody’s', async () => {
+      git('worktree', 'add', '--quiet', '-b', 'next', '../next')
+      writeFileSync(join(work, '.git/config'), trap(), { flag: 'a' })
+      // All but what git itself looks at the owner of.
+      for (const place of [work, join(work, '.git'), join(work, '.git/config')]) chownSync(place, everybody, everybody)
+      await refused(join(folder, 'next'), 'others may write to ')
+    })
+
+    test('that lies in a folder of somebody’s', async () => {
+      chownSync(folder, everybody, everybody)
+      await refused(work, `others may write to ${folder}`)
+    })
+
+    test('whose repository lies behind a link', async () => {
+      git('worktree', 'add', '--quiet', '-b', 'next', '../next')
+      symlinkSync('.', join(folder, 'link'))
+      writeFileSync(join(folder, 'next/.git'), `gitdir: ${join(folder, 'link/work/.git/worktrees/next')}\n`)
+      await refused(join(folder, 'next'), 'leads through a symbolic link')
+    })
+
+    test.each([
+      ['config', 'config', true], ['config.worktree', 'config.worktree', true], ['info/attributes', 'info/attributes', true],
+      ['config', 'config', false], ['info', 'info', false], ['config.worktree', 'config.worktree', false],
+    ])('whose %s others may write to: %s, as its owner %j', async (_, name, asOwner) => {
+      git('config', 'extensions.worktreeConfig', 'true')
+      const place = join(work, '.git', name)
+      if (name !== 'info') writeFileSync(place, name.startsWith('config') ? trap() : 'a filter=mine\n', { flag: 'a' })
+      if (asOwner) chownSync(place, everybody, everybody)
+      else chmodSync(place, 0o775)
+      await refused(work, `others may write to ${place}`)
+    })
+
+    test.each(['group', 'others'] as const)('that is bare, with a configuration that its %s may write', async (who) => {
+      git('clone', '--quiet', '--bare', '.', '../bare.git')
+      chmodSync(join(folder, 'bare.git/config'), who === 'group' ? 0o664 : 0o646)
+      await refused(join(folder, 'bare.git'), `others may write to ${join(folder, 'bare.git/config')}`)
+    })
+
+    test.each(['include', 'includeIf "gitdir:/**"'])('that includes a file (%s)', async (section) => {
+      const file = join(folder, 'included')
+      writeFileSync(file, trap())
+      chownSync(file, everybody, everybody)
+      writeFileSync(join(work, '.git/config'), `[${section}]\npath = ${file}\n`, { flag: 'a' })
+      await refused(work, 'includes other files')
+    })
+
+    test('with a folder of the app that others may write to, which says nothing of git', async () => {
+      mkdirSync(join(work, 'config'))
+      chmodSync(join(work, 'config'), 0o777)
+      mkdirSync(join(work, 'info'), { mode: 0o777 })
+      expect(show(await take(), 'a')).toBe('plain')
+    })
+
+    test('of somebody’s folder with root’s group: nothing runs with that group', async () => {
+      git('config', 'filter.mine.smudge', `id -g > ${join(canaries, 'group')}; cat`)
+      execFileSync('chown', ['--recursive', `${everybody}:0`, work])
+      expect(show(await take(), 'a')).toBe('plain')
+      expect(readFileSync(join(canaries, 'group'), 'utf8')).toBe('65534\n')
+    })
+  })
+
+  test.each(['', 'openpgp', 'x509', 'ssh'])('runs no program for a commit’s signature (%s)', async (format) => {
+    const programs = join(folder, 'programs')
+    mkdirSync(programs)
+    for (const name of ['gpg', 'gpgsm', 'ssh-keygen', 'own']) writeFileSync(join(programs, name), `#!/bin/sh\ntouch ${join(canaries, name)}\n`, { mode: 0o755 })
+    commit({ a: '$Format:%G?$', '.gitattributes': 'a export-subst' })
+    const kind = { x509: 'SIGNED MESSAGE', ssh: 'SSH SIGNATURE' }[format] ?? 'PGP SIGNATURE'
+    const signed = `tree ${git('rev-parse', 'HEAD^{tree}')}\nauthor A <a@example.com> 1000000000 +0000\ncommitter A <a@example.com> 1000000000 +0000\ngpgsig -----BEGIN ${kind}-----\n x\n -----END ${kind}-----\n\nx\n`
+    writeFileSync(join(folder, 'signed'), signed)
+    git('update-ref', 'refs/heads/main', git('hash-object', '-t', 'commit', '-w', join(folder, 'signed')))
+    writeFileSync(join(folder, 'signers'), '')
+    git('config', 'gpg.ssh.allowedSignersFile', join(folder, 'signers'))
+    if (format !== '') git('config', `gpg.${format}.program`, join(programs, 'own'))
+    const { PATH } = process.env
+    process.env['PATH'] = `${programs}:${PATH}`
+    try {
+      expect(show(await take(), 'a').trim()).toMatch(/^[A-Z]?$/)
+    } finally {
+      process.env['PATH'] = PATH
+    }
+    expect(readdirSync(canaries)).toEqual([])
+  })
+
   test('a folder of one account with a .git of another', async () => {
     commit({ a: '1' })
     if (process.getuid?.() === 0) chownSync(work, owner, owner)
