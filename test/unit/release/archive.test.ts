@@ -223,7 +223,15 @@ describe('a tar archive', () => {
 })
 
 describe('a single top folder', () => {
-  const top = (...names: string[]): Promise<string[]> => unpack(tarOf(...names.map((name): TarEntry => ({ name, type: name.endsWith('/') ? '5' : '0' }))))
+  const strip = true
+  const top = (...names: string[]): Promise<string[]> => unpack(tarOf(...names.map((name): TarEntry => ({ name, type: name.endsWith('/') ? '5' : '0' }))), { strip })
+  it('stays, unless asked', async () => {
+    const { release, put } = makePlace()
+    const archive = put(tarOf({ name: 'conf/package.json' }))
+    expect(await unpackArchive(archive, release, { limits })).toEqual({ files: 1, bytes: 0 })
+    expect(describeTree(release)).toEqual(['conf/ 555', 'conf/package.json 444 '])
+    expect(await unpackArchive(archive, `${release}2`, { limits, strip })).toEqual({ files: 1, bytes: 0, stripped: 'conf' })
+  })
   it('is left out where it holds a package.json or holdfast.toml', async () => {
     expect(await top('package/package.json', 'package/lib/a.js')).toEqual(['lib/ 555', 'lib/a.js 444 ', 'package.json 444 '])
     expect(await top('shop-1.2/', 'shop-1.2/holdfast.toml')).toEqual(['holdfast.toml 444 '])
@@ -236,8 +244,8 @@ describe('a single top folder', () => {
   })
   it('takes links with it: they are judged where they come to lie', async () => {
     const link = (target: string): Buffer => tarOf({ name: 'package/package.json' }, { name: 'package/lib/l', type: '2', target })
-    expect(await unpack(link('../package.json'))).toContain('lib/l -> ../package.json')
-    await expectRefused(link('../../package/package.json'), /"lib\/l" is a symbolic link that leads out/)
+    expect(await unpack(link('../package.json'), { strip })).toContain('lib/l -> ../package.json')
+    await expectRefused(link('../../package/package.json'), /"lib\/l" is a symbolic link that leads out/, { strip })
   })
 })
 
