@@ -198,6 +198,24 @@ describe('a repository', () => {
     expect(list(await take())).toContain('.gitmodules')
   })
 
+  test.each<[what: string, modules: string | undefined]>([
+    ['no .gitmodules', undefined],
+    ['one that is malformed', '[submodule "lib'],
+    ['one that names another', '[submodule "lib"]\npath = other\nurl = x\n'],
+  ])('with a submodule, and %s', async (_, modules) => {
+    const first = commit({ a: '1' })
+    git('update-index', '--add', '--cacheinfo', `160000,${first},vendor/lib\u00e9`)
+    commit(modules === undefined ? {} : { '.gitmodules': modules })
+    expect((await refuse(take())).message).toContain('has submodules ("vendor/lib\u00e9"), which are not fetched')
+  })
+
+  test('whose files cannot be listed', async () => {
+    commit({ 'inner/a': '1' })
+    const tree = git('rev-parse', 'HEAD:inner')
+    rmSync(join(work, '.git/objects', tree.slice(0, 2), tree.slice(2)))
+    expect((await refuse(take())).message).toContain('could not be read: its files cannot be listed')
+  })
+
   test('with files in Git LFS: their pointers, and a note', async () => {
     commit({ 'assets/.gitattributes': '*.bin filter=lfs -text', 'assets/a.bin': 'version https://git-lfs.github.com/spec/v1\n' })
     git('config', 'filter.lfs.smudge', 'echo smudged')
