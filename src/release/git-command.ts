@@ -146,7 +146,7 @@ async function readText(stdout: Readable): Promise<string> {
 
 const units: Record<string, number> = { bytes: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
 
-/** `Receiving objects:  45% (450/1000), 1.20 MiB | 3.00 MiB/s` (not of fewer than 100 objects): how much, or undefined. */
+/** `Receiving objects:  45% (450/1000), 1.20 MiB | 3.00 MiB/s` (of a pack that is kept as it is): how much, or undefined. */
 export function readReceived(said: string): number | undefined {
   const [, amount, unit] = [...said.matchAll(/Receiving objects: .*?, ([\d.]+) (bytes|KiB|MiB|GiB)/g)].at(-1) ?? []
   return amount === undefined ? undefined : Math.round(Number(amount) * (units[unit ?? ''] ?? 1))

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
-  chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync,
+  chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -584,10 +584,49 @@ describe('a remote repository', () => {
     push('main')
     await take({ repository })
     const blob = git('rev-parse', 'HEAD:a')
-    rmSync(join(folder, 'state/git', mirrors()[0] ?? '', 'objects', blob.slice(0, 2), blob.slice(2)))
+    const mirror = join(folder, 'state/git', mirrors()[0] ?? '')
+    const packs = readdirSync(join(mirror, 'objects/pack')).filter((name) => name.endsWith('.pack'))
+    renameSync(join(mirror, 'objects/pack'), join(mirror, 'packs'))
+    for (const pack of packs) execFileSync('git', ['--git-dir', mirror, 'unpack-objects', '-q'], { input: readFileSync(join(mirror, 'packs', pack)) })
+    rmSync(join(mirror, 'objects', blob.slice(0, 2), blob.slice(2)))
     const error = await refuseAfter(take({ repository }))
     expect(error).toMatchObject({ code: 'fetch-failed', hint: expect.stringContaining('its mirror was removed') })
     expect(show(await take({ repository }), 'a')).toBe('1')
+  })
+
+  describe('with a history that is too large', () => {
+    const message = /^.* is larger than 1G with all its history, and no more is fetched$/
+
+    /** A git whose `fetch` does this, with the mirror as $mirror, and goes on until it is ended. */
+    const fetchWith = async (what: string): Promise<void> => {
+      const real = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim()
+      const programs = join(folder, 'programs')
+      mkdirSync(programs)
+      writeFileSync(join(programs, 'git'), `#!/bin/sh
+for word; do
+  if [ "$last" = --git-dir ]; then mirror=$word; fi
+  if [ "$word" = fetch ]; then ${what}; fi
+  last=$word
+done
+exec ${real} "$@"
+`, { mode: 0o755 })
+      commit({ a: '1' })
+      push('main')
+      const { PATH } = process.env
+      process.env['PATH'] = `${programs}:${PATH}`
+      try {
+        const error = await refuse(take({ repository }))
+        expect(error).toMatchObject({ code: 'fetch-failed', message: expect.stringMatching(message), hint: expect.stringContaining('max_size') })
+      } finally {
+        process.env['PATH'] = PATH
+      }
+      expect(mirrors().filter((name) => name.endsWith('.git'))).toEqual([])
+      expect(show(await take({ repository }), 'a')).toBe('1')
+    }
+
+    test('ends by what git says that it has received', () => fetchWith(`printf 'Receiving objects:   1%% (1/100), 1.01 GiB | 3.00 MiB/s\\r' >&2; exec tail -f /dev/null`))
+    test('ends by what lies there', () => fetchWith('truncate --size=1100M "$mirror/objects/tmp_pack"; exec tail -f /dev/null'))
+    test('ends by what lies there once git has ended', () => fetchWith('truncate --size=1100M "$mirror/objects/tmp_pack"; exit 0'))
   })
 
   test('is not led to another protocol', async () => {
