@@ -3,11 +3,12 @@ import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { unpackArchive } from '../release/archive.js'
+import { showName } from '../release/archive-refusal.js'
 import { fetchSource } from '../release/fetch.js'
 import { layOver } from '../release/lay-over.js'
 import type { Release } from '../release/release.js'
 import { copyFolder, fingerprintFolder } from '../release/snapshot.js'
-import type { Fetched, ReleaseSource, SourceSpec } from '../release/source-spec.js'
+import type { Fetched, ReleaseSource, SourceSpec, UnpackLimits } from '../release/source-spec.js'
 import { listReleases } from '../release/store.js'
 import type { StepTelling } from './deploy-log.js'
 import { codeFolder, type DeploySite } from './deploy-site.js'
@@ -51,11 +52,15 @@ function fetchOne({ app, signal }: DeploySite, spec: SourceSpec, staging: string
 
 export async function unpackAll(site: DeploySite, { main, overlay }: FetchedSource, telling: StepTelling): Promise<StagedCode> {
   const folder = codeFolder(site)
-  const fingerprint = await unpackOne(site, main, folder, telling)
+  const { maxBytes, maxFiles } = site.app.config.source
+  // A repository is as its owners arranged it; an archive may be made with a folder around all.
+  const { fingerprint, used } = await unpackOne(site, main, folder, telling, { limits: { bytes: maxBytes, files: maxFiles }, strip: main.source.kind === 'archive' })
   if (overlay === undefined) return { folder, source: main.source, fingerprint }
   if (overlay.source.kind !== 'archive') throw new HoldfastError('archive-refused', 'the overlay is no archive')
   const over = join(site.staging, 'overlay', 'code')
-  const overPrint = await unpackOne(site, overlay, over, telling)
+  // The two together are the release.
+  const left = { bytes: Math.max(0, maxBytes - used.bytes), files: Math.max(0, maxFiles - used.files) }
+  const { fingerprint: overPrint } = await unpackOne(site, overlay, over, telling, { limits: left, strip: false })
   layOver(over, folder)
   const { name, url, sha256 } = overlay.source
   return {
@@ -66,21 +71,32 @@ export async function unpackAll(site: DeploySite, { main, overlay }: FetchedSour
   }
 }
 
-/** @returns what tells this source from another, or from itself at another time */
-async function unpackOne({ app, readers, signal }: DeploySite, fetched: Fetched, folder: string, telling: StepTelling): Promise<string> {
+interface Unpacking {
+  limits: UnpackLimits
+  /** See `unpackArchive`. */
+  strip: boolean
+}
+
+interface UnpackedSource {
+  /** What tells this source from another, or from itself at another time. */
+  fingerprint: string
+  used: UnpackLimits
+}
+
+async function unpackOne({ readers, signal }: DeploySite, fetched: Fetched, folder: string, telling: StepTelling, { limits, strip }: Unpacking): Promise<UnpackedSource> {
   if (fetched.kind === 'directory') {
     const before = fingerprintFolder(fetched.path)
-    copyFolder(fetched.path, folder, readers)
-    if (fingerprintFolder(fetched.path) === before) return before
+    const used = copyFolder(fetched.path, folder, { ...readers, limits })
+    if (fingerprintFolder(fetched.path) === before) return { fingerprint: before, used }
     throw new HoldfastError('release-failed', `${fetched.path} was changed while it was copied`, { hint: 'Run the same again once whatever writes there has finished.' })
   }
-  const { maxBytes, maxFiles } = app.config.source
   const { size } = statSync(fetched.file)
-  const { files, bytes } = await unpackArchive(fetched.file, folder, {
-    limits: { bytes: maxBytes, files: maxFiles }, ...readers, signal,
+  const { files, bytes, stripped } = await unpackArchive(fetched.file, folder, {
+    limits, strip, ...readers, signal,
     onProgress: (progress) => telling.progress(progress.bytes, 'bytes', size),
   })
-  telling.result(`${files} files, ${(bytes / 2 ** 20).toFixed(1)}M`)
+  telling.result(`${files} files, ${(bytes / 2 ** 20).toFixed(1)}M${stripped === undefined ? '' : `; all lay in ${showName(stripped)}, which is left out`}`)
   const { source } = fetched
-  return source.kind === 'archive' ? source.sha256 : createHash('sha256').update(JSON.stringify(source)).digest('hex')
+  const fingerprint = source.kind === 'archive' ? source.sha256 : createHash('sha256').update(JSON.stringify(source)).digest('hex')
+  return { fingerprint, used: { bytes, files } }
 }

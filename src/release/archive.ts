@@ -12,26 +12,37 @@ import { readZip } from './zip-reader.js'
 
 export interface UnpackOptions extends Readers {
   limits: UnpackLimits
+  /**
+   * Leaves out a single top folder around a package.json or holdfast.toml, as `npm pack` and forges put one around all; not where
+   * the archive names its root (`./`) too. Default false.
+   */
+  strip?: boolean
   /** Bytes of the archive that were read so far, of as many as the file has. */
   onProgress?(progress: { bytes: number }): void
   /** Stops it; what was unpacked is removed, and the signal's reason thrown. */
   signal?: AbortSignal
 }
 
+export interface Unpacked {
+  files: number
+  bytes: number
+  /** The name of the top folder that was left out. */
+  stripped?: string
+}
+
 /**
  * Unpacks a tar archive (plain, or compressed by gzip or zstd) or a zip into a new folder, whole or not
  * at all. The format is told by the contents. All of it belongs to the caller, and nobody may write to
- * it (see `Readers`). A single top folder around a package.json or holdfast.toml is left out, unless
- * the archive names its root (`./`) too. Not synced.
+ * it (see `Readers`). Not synced.
  *
  * The archive may be anybody's: an entry that would lie, lead or weigh more than a release may refuses
  * the whole; limits count what is written, not what headers claim.
  * @param folder must not exist; only the caller may write to the folder it is in
- * @returns how many files and links it made, and the bytes in them
+ * @returns how many files and links it made, the bytes in them, and the top folder that was left out
  * @throws HoldfastError `archive-refused`; `release-failed` when it cannot be read or written;
  * `machine-unfit` when it needs zstd(1) and there is none
  */
-export async function unpackArchive(file: string, folder: string, options: UnpackOptions): Promise<{ files: number; bytes: number }> {
+export async function unpackArchive(file: string, folder: string, options: UnpackOptions): Promise<Unpacked> {
   const work = `${folder}.unpacking`
   for (const path of [folder, work]) {
     if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw new HoldfastError('release-failed', `${path} is there already`, { hint: `Once nothing else uses it: rm -r ${path}` })
@@ -45,9 +56,9 @@ export async function unpackArchive(file: string, folder: string, options: Unpac
     writer = new TreeWriter(work, options.limits, options)
     await readEntries(fd, writer, options)
     if (writer.unpacked.files === 0) throw refuseBroken('there is no file in it')
-    writer.finish(folder)
+    const stripped = writer.finish(folder, { strip: options.strip === true })
     done = true
-    return writer.unpacked
+    return { ...writer.unpacked, ...(stripped === undefined ? {} : { stripped }) }
   } catch (error) {
     throw options.signal?.aborted === true && !(error instanceof HoldfastError) ? options.signal.reason : explain(error, file)
   } finally {

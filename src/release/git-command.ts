@@ -32,11 +32,13 @@ export interface GitResult {
 }
 
 /**
- * Whatever a repository's own configuration says: no hook and no monitor runs, and files stay as they are stored. (A mirror is
- * Holdfast's own, and a local repository's configuration belongs to its owner, whom git then runs as.)
+ * Whatever a repository's own configuration says: no hook and no monitor runs, files stay as they are stored, and no signature is
+ * looked at (for `git archive` see `hideSignatures`). (A mirror is Holdfast's own, and a local repository's configuration belongs
+ * to its owner, whom git then runs as.)
  */
 const safety = [
   'core.hooksPath=/dev/null', 'core.fsmonitor=false',
+  'gpg.program=/bin/false', 'gpg.openpgp.program=/bin/false', 'gpg.x509.program=/bin/false', 'gpg.ssh.program=/bin/false',
   'filter.lfs.smudge=', 'filter.lfs.process=', 'filter.lfs.required=false',
   'gc.autoDetach=false', 'maintenance.autoDetach=false', 'tar.umask=0022', 'http.lowSpeedLimit=1', 'http.lowSpeedTime=60',
 ].flatMap((setting) => ['-c', setting])
@@ -144,7 +146,7 @@ async function readText(stdout: Readable): Promise<string> {
 
 const units: Record<string, number> = { bytes: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
 
-/** `Receiving objects:  45% (450/1000), 1.20 MiB | 3.00 MiB/s` (not of fewer than 100 objects): how much, or undefined. */
+/** `Receiving objects:  45% (450/1000), 1.20 MiB | 3.00 MiB/s` (of a pack that is kept as it is): how much, or undefined. */
 export function readReceived(said: string): number | undefined {
   const [, amount, unit] = [...said.matchAll(/Receiving objects: .*?, ([\d.]+) (bytes|KiB|MiB|GiB)/g)].at(-1) ?? []
   return amount === undefined ? undefined : Math.round(Number(amount) * (units[unit ?? ''] ?? 1))

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { formatSize } from '../config/size.js'
 import { explainSystemError, HoldfastError } from '../errors.js'
+import { folderBytes } from './folder-size.js'
 import type { Repository } from './git-address.js'
 import { lastWords, runGit, type GitOptions, type GitResult } from './git-command.js'
 
@@ -11,11 +13,19 @@ type Remote = Extract<Repository, { kind: 'remote' }>
 export interface MirrorOptions {
   /** The state folder of the app. */
   state: string
+  /** The most that a release may be, in bytes; see `mirrorLimit`. */
+  limitBytes: number
   /** Of what the other side sends. */
   onProgress?(progress: { bytes: number }): void
   onNote?(text: string): void
   signal?: AbortSignal
 }
+
+/** How often the size of what git writes is looked at, in milliseconds. */
+const measureMs = 1000
+
+/** The most that a mirror may be, in bytes: a repository's history is larger than one commit of it, but not without end. */
+export const mirrorLimit = (limitBytes: number): number => Math.max(4 * limitBytes, 2 ** 30)
 
 /** Whether what git says is about the mirror itself rather than the other side. */
 const brokenMirror = /object file .* is empty|bad object|corrupt|invalid sha1 pointer|loose object|\.lock': File exists|unable to read tree|not a git repository: '/i
@@ -63,20 +73,60 @@ export async function askRemoteHead(repository: Remote, signal?: AbortSignal): P
   return /^ref: refs\/heads\/(.+)\tHEAD$/m.exec(result.stdout)?.[1]
 }
 
-async function fetchBranches(repository: Remote, mirror: string, { signal, onProgress }: MirrorOptions): Promise<GitResult> {
+async function fetchBranches(repository: Remote, mirror: string, { limitBytes, signal, onProgress }: MirrorOptions): Promise<GitResult> {
   if (!existsSync(join(mirror, 'HEAD'))) {
     await rm(mirror, { recursive: true, force: true })
     const made = await runGit(['init', '--quiet', '--bare', '--template=', mirror], signal === undefined ? {} : { signal })
     if (made.code !== 0) throw new HoldfastError('fetch-failed', `git could not make a mirror at ${mirror}: ${lastWords(made.said)}`, { hint: `df -h ${mirror}` })
   }
-  return await runGit(
-    [
-      ...accessArguments(repository), '--git-dir', mirror,
-      'fetch', '--prune', '--force', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head', '--update-shallow', '--progress',
-      '--', repository.shown, '+refs/heads/*:refs/heads/*',
-    ],
-    { ...accessOptions(repository, signal), onReceived: (bytes) => onProgress?.({ bytes }) },
-  )
+  return await withinLimit(repository, mirror, { limitBytes, ...(signal === undefined ? {} : { signal }) }, (stop, watch) =>
+    runGit(
+      [
+        // A pack, however few the objects are: with many loose ones it would take long to measure.
+        ...accessArguments(repository), '-c', 'fetch.unpackLimit=1', '--git-dir', mirror,
+        'fetch', '--prune', '--force', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head', '--update-shallow', '--progress',
+        '--', repository.shown, '+refs/heads/*:refs/heads/*',
+      ],
+      {
+        ...accessOptions(repository, stop),
+        onReceived: (bytes) => {
+          watch(bytes)
+          onProgress?.({ bytes })
+        },
+      },
+    ))
+}
+
+/** Ends what fills a mirror once that is larger than it may be, by what git says and by what lies there; the mirror goes with it. */
+async function withinLimit(
+  repository: Remote, mirror: string, { limitBytes, signal }: Pick<MirrorOptions, 'limitBytes' | 'signal'>,
+  fill: (stop: AbortSignal, watch: (bytes: number) => void) => Promise<GitResult>,
+): Promise<GitResult> {
+  const most = mirrorLimit(limitBytes)
+  const tooLarge = new HoldfastError('fetch-failed', `${repository.shown} is larger than ${formatSize(most)} with all its history, and no more is fetched`, {
+    hint: 'where it is meant to be so large, raise max_size under [source] in the installed holdfast.toml (four times that is the most): sudo holdfast install',
+  })
+  const stop = new AbortController()
+  const watch = (bytes: number): void => {
+    if (bytes > most) stop.abort(tooLarge)
+  }
+  const measure = (): void => watch(folderBytes(mirror) ?? 0)
+  const forward = (): void => stop.abort(signal?.reason)
+  const timer = setInterval(measure, measureMs)
+  signal?.addEventListener('abort', forward)
+  try {
+    signal?.throwIfAborted()
+    const result = await fill(stop.signal, watch)
+    measure()
+    stop.signal.throwIfAborted()
+    return result
+  } catch (error) {
+    if (error === tooLarge) await rm(mirror, { recursive: true, force: true })
+    throw error
+  } finally {
+    clearInterval(timer)
+    signal?.removeEventListener('abort', forward)
+  }
 }
 
 /** Credentials are answered by a helper that reads them from its environment: what is an argument, everybody can see. */

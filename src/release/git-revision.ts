@@ -1,9 +1,13 @@
+import type { Readable } from 'node:stream'
 import { quote } from '../config/quote.js'
 import { HoldfastError } from '../errors.js'
 import { lastWords, runGit, type GitResult } from './git-command.js'
 
-/** git on one repository. */
-export type Git = (args: readonly string[], env?: Record<string, string>) => Promise<GitResult>
+/** git on one repository; `take` as in `runGit`. */
+export type Git = (args: readonly string[], env?: Record<string, string>, take?: (stdout: Readable) => Promise<unknown>) => Promise<GitResult>
+
+/** More are not named. */
+const mostSubmodules = 5
 
 /** @throws HoldfastError `usage` for what git would not take as a branch's name, or would take for something else */
 export async function checkBranchName(branch: string): Promise<void> {
@@ -61,13 +65,22 @@ export async function readHead(git: Git): Promise<string | undefined> {
   return /^refs\/heads\/(.+)$/.exec(head.stdout.trim())?.[1]
 }
 
-/** Folders of the commit that are submodules; git archive(1) leaves them empty. */
-export async function findSubmodules(git: Git, commit: string): Promise<string[]> {
-  const listed = await git(['config', '--blob', `${commit}:.gitmodules`, '--null', '--get-regexp', '^submodule\\..*\\.path$'])
-  const paths = listed.stdout.split('\0').map((entry) => entry.slice(entry.indexOf('\n') + 1)).filter((path) => path !== '').slice(0, 1000)
-  if (listed.code !== 0 || paths.length === 0) return []
-  const found = await git(['ls-tree', '-z', commit, '--', ...paths], { GIT_LITERAL_PATHSPECS: '1' })
-  return found.stdout.split('\0').filter((entry) => entry.startsWith('160000 ')).map((entry) => quote(entry.slice(entry.indexOf('\t') + 1)))
+/**
+ * Folders of the commit that are submodules, some of them at least; git archive(1) leaves them empty. They are what the tree says:
+ * `.gitmodules` may be missing or malformed.
+ * @returns undefined when the tree cannot be read
+ */
+export async function findSubmodules(git: Git, commit: string): Promise<string[] | undefined> {
+  const found: string[] = []
+  const listed = await git(['ls-tree', '-r', '-z', commit], {}, async (stdout) => {
+    let rest = ''
+    for await (const chunk of stdout as AsyncIterable<Buffer>) {
+      const entries = (rest + chunk.toString('latin1')).split('\0')
+      rest = entries.pop() ?? ''
+      for (const entry of entries) if (entry.startsWith('160000 ') && found.length < mostSubmodules) found.push(entry.slice(entry.indexOf('\t') + 1))
+    }
+  })
+  return listed.code === 0 ? found.map((path) => quote(Buffer.from(path, 'latin1').toString('utf8'))) : undefined
 }
 
 /** Whether attributes of the commit keep files in Git LFS. */

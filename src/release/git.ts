@@ -1,8 +1,8 @@
-import { rm } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { HoldfastError } from '../errors.js'
+import { explainSystemError, HoldfastError } from '../errors.js'
 import { parseRepository, type Repository } from './git-address.js'
-import { lastWords, runGit, type GitOptions, type GitResult } from './git-command.js'
+import { lastWords, runGit, type GitOptions } from './git-command.js'
 import { accessLocal } from './git-local.js'
 import { askRemoteHead, updateMirror } from './git-mirror.js'
 import { checkBranchName, findBranchTip, findCommit, findLfs, findSubmodules, readHead, type Git } from './git-revision.js'
@@ -21,15 +21,15 @@ export async function fetchGit(spec: Extract<SourceSpec, { kind: 'git' }>, stagi
   if (repository.kind === 'remote' && repository.protocol === 'git') onNote?.('git:// is neither encrypted nor authenticated: what it brings may come from anybody on the way')
 
   const place = await openRepository(repository, options)
-  const run = (args: readonly string[], env: Record<string, string> = {}): Promise<GitResult> =>
-    runGit([...place.args, ...args], { ...place.options, env: { ...place.options.env, ...env } })
+  const run: Git = (args, env = {}, take) => runGit([...place.args, ...args], { ...place.options, env: { ...place.options.env, ...env } }, take)
   const { branch, from } = await chooseBranch(spec, repository, run, options)
   const tip = await findBranchTip(run, repository.shown, branch, from)
   const commit = spec.commit === undefined ? tip : await findCommit(run, repository.shown, branch, spec.commit)
 
   const submodules = await findSubmodules(run, commit)
+  if (submodules === undefined) throw await explainUnreadable(repository, commit, place, 'its files cannot be listed')
   if (submodules.length > 0) {
-    throw new HoldfastError('fetch-failed', `${repository.shown} has submodules (${submodules.slice(0, 5).join(', ')}), which are not fetched: the release would be without them`, {
+    throw new HoldfastError('fetch-failed', `${repository.shown} has submodules (${submodules.join(', ')}), which are not fetched: the release would be without them`, {
       hint: 'deploy an archive that has them: git clone --recurse-submodules, then tar, then holdfast deploy shop.tar.gz',
     })
   }
@@ -37,16 +37,45 @@ export async function fetchGit(spec: Extract<SourceSpec, { kind: 'git' }>, stagi
 
   const file = join(staging, 'source.tar')
   const progress = { ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }), ...(signal === undefined ? {} : { signal }) }
-  const archived = await runGit([...place.args, 'archive', '--format=tar', commit], place.options, (stdout) =>
-    spool(stdout, file, { what: `${repository.shown} at ${commit.slice(0, 12)}`, limitBytes: options.limitBytes, ...progress }))
+  const archived = await hideSignatures(staging, place.options, (hidden) =>
+    runGit([...place.args, 'archive', '--format=tar', commit], hidden, (stdout) =>
+      spool(stdout, file, { what: `${repository.shown} at ${commit.slice(0, 12)}`, limitBytes: options.limitBytes, ...progress })))
   if (archived.code !== 0) {
     await rm(file, { force: true })
-    if (place.mirror !== undefined) await rm(place.mirror, { recursive: true, force: true })
-    throw new HoldfastError('fetch-failed', `commit ${commit.slice(0, 12)} of ${repository.shown} could not be read: ${lastWords(archived.said)}`, {
-      hint: place.mirror === undefined ? `git -C ${repository.shown} fsck` : 'its mirror was removed, and the next deploy makes it anew: run this again',
-    })
+    throw await explainUnreadable(repository, commit, place, lastWords(archived.said))
   }
   return { kind: 'archive', file, source: { kind: 'git', repository: repository.shown, branch, commit } }
+}
+
+/** A mirror that is broken goes, and is made anew by the next. */
+async function explainUnreadable(repository: Repository, commit: string, { mirror }: Place, why: string): Promise<HoldfastError> {
+  if (mirror !== undefined) await rm(mirror, { recursive: true, force: true })
+  return new HoldfastError('fetch-failed', `commit ${commit.slice(0, 12)} of ${repository.shown} could not be read: ${why}`, {
+    hint: mirror === undefined ? `git -C ${repository.shown} fsck` : 'its mirror was removed, and the next deploy makes it anew: run this again',
+  })
+}
+
+/** What git starts to look at a signature, each of its own kind. */
+const verifiers = ['gpg', 'gpgsm', 'ssh-keygen']
+
+/**
+ * `$Format:%G?$` in a file with `export-subst` would have git give whatever somebody committed as a signature to gpg, as root: what
+ * it finds instead tells nothing. `git archive` does not heed `gpg.program` before git 2.43. Another account's git looks as it likes.
+ */
+async function hideSignatures<T>(staging: string, options: GitOptions, act: (options: GitOptions) => Promise<T>): Promise<T> {
+  if (options.as !== undefined) return await act(options)
+  const folder = join(staging, 'no-signatures')
+  try {
+    try {
+      await mkdir(folder, { mode: 0o700 })
+      for (const name of verifiers) await writeFile(join(folder, name), '#!/bin/sh\nexit 1\n', { mode: 0o700 })
+    } catch (error) {
+      throw explainSystemError(error)
+    }
+    return await act({ ...options, env: { ...options.env, PATH: `${folder}:${process.env['PATH'] ?? '/usr/bin:/bin'}` } })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 interface Place {
@@ -63,7 +92,7 @@ async function openRepository(repository: Repository, options: FetchOptions): Pr
     const mirror = await updateMirror(repository, options)
     return { args: ['--git-dir', mirror], options: signal, mirror }
   }
-  const local = accessLocal(repository.path)
+  const local = await accessLocal(repository.path)
   const place = { args: local.args, options: { ...local.options, ...signal } }
   const found = await runGit([...place.args, 'rev-parse', '--git-dir'], place.options)
   if (found.code !== 0) {

@@ -7,6 +7,7 @@ import {
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { sealedMode, type Readers } from './readers.js'
+import type { UnpackLimits } from './source-spec.js'
 
 /**
  * A copy of a folder that somebody else may be writing to, made by root. Every entry is opened
@@ -47,11 +48,17 @@ export function fingerprintFolder(folder: string): string {
  * blocks where the filesystem can (reflink). Set-user-ID bits and write permission are dropped; what
  * the owner of a file alone could read is opened to its readers. Synced,
  * unless `sync` is false.
+ * @param options.limits what it may be at most. Default none.
+ * @returns the entries below the folder, and the bytes of its files
  * @throws HoldfastError `release-failed`
  */
-export function copyFolder(folder: string, target: string, options: Readers & { sync?: boolean } = {}): void {
+export function copyFolder(folder: string, target: string, options: Readers & { sync?: boolean; limits?: UnpackLimits } = {}): UnpackLimits {
   const folders: { path: string; mode: number }[] = []
+  const copied = { bytes: 0, files: 0 }
   walk(folder, ({ path, stat, fd, target: link }) => {
+    if (path !== '') copied.files += 1
+    if (stat.isFile()) copied.bytes += Number(stat.size)
+    checkLimits(folder, copied, options.limits)
     const to = join(target, path)
     const mode = sealedMode(Number(stat.mode), options)
     if (link !== undefined) {
@@ -73,6 +80,13 @@ export function copyFolder(folder: string, target: string, options: Readers & { 
   }
   // One syncfs(2) for all; a sync of each file takes seconds per thousand.
   if (options.sync !== false) execFileSync('sync', ['--file-system', target])
+  return copied
+}
+
+function checkLimits(folder: string, { bytes, files }: UnpackLimits, limits: UnpackLimits | undefined): void {
+  if (limits === undefined || (bytes <= limits.bytes && files <= limits.files)) return
+  const most = bytes > limits.bytes ? `${limits.bytes} bytes` : `${limits.files} files, folders and links`
+  throw new HoldfastError('release-failed', `${folder} holds more than ${most}, the most that a release may`, { hint: 'If it is meant to be this large, raise max_size or max_files under [source] in holdfast.toml, and install that.' })
 }
 
 function finishFile(path: string, mode: number, stat: BigIntStats, group: number | undefined): void {
@@ -124,6 +138,7 @@ export function walk(folder: string, visit: (entry: Entry) => void): void {
       closeSync(fd)
     }
   } catch (error) {
+    if (error instanceof HoldfastError) throw error
     const { code, path = '', message } = error as NodeJS.ErrnoException
     const where = path.startsWith('/proc/self/fd/') ? `an entry of ${folder}` : path || folder
     const hint =

@@ -110,10 +110,11 @@ export class TreeWriter implements EntrySink {
 
   /**
    * Makes the symbolic links, takes away the right to write, and puts the whole in place.
+   * @returns with `strip`, the name of the single top folder that was left out
    * @throws HoldfastError `archive-refused` for a link that leads out
    */
-  finish(folder: string): void {
-    const top = this.#commonTop()
+  finish(folder: string, { strip }: { strip: boolean }): string | undefined {
+    const top = strip ? this.#commonTop() : undefined
     const root = top?.node ?? this.#root
     const from = top === undefined ? this.#work : join(this.#work, top.name)
     const [bad] = findBadLinks(root)
@@ -122,6 +123,7 @@ export class TreeWriter implements EntrySink {
     renameSync(from, folder)
     if (top !== undefined) rmdirSync(this.#work)
     this.#seal(root, folder)
+    return top?.name
   }
 
   #finishFolder(folder: FolderNode, at: string): void {

@@ -15,8 +15,17 @@ const flagsThatMatter = flag.encrypted | flag.sizesFollow | flag.utf8 | flag.mas
 const fileType = { mask: 0o170000, file: 0o100000, folder: 0o040000, link: 0o120000 }
 /** Who made an entry: only these two write kinds and rights as Unix has them. */
 const unixes = [3, 19]
-/** It is read into memory; half a million entries take some 80 MB. */
+/** What is kept of half a million entries takes some 120 MB, with names of a usual length. */
 const longestDirectory = 256 * 2 ** 20
+/** Of one entry; all that is usual (times, ids, a second name, sizes beyond 4 GiB) takes some hundred bytes. */
+const longestExtra = 1024
+/** Between two entries there may be the sizes of the first: shorter than any header, so that no entry hides there. */
+const longestSizes = 24
+
+/** Of an entry of the directory, what is needed later. Its extra fields and comment are not kept. */
+interface Listed extends Pick<Entry, 'fileNameRaw' | 'relativeOffsetOfLocalHeader' | 'compressedSize' | 'uncompressedSize' | 'crc32' | 'generalPurposeBitFlag' | 'compressionMethod'> {
+  described: ArchiveEntry
+}
 
 export interface ZipOptions {
   /** Of the compressed bytes that were read since the last call. */
@@ -36,21 +45,23 @@ export async function readZip(fd: number, size: number, sink: EntrySink, { onRea
   const open = promisify<number, object, ZipFile>(yauzl.default.fromFd)
   const zip = await open(fd, { lazyEntries: true, autoClose: false, decodeStrings: false }).catch(blame)
   if (zip.entryCount > sink.room.files) throw refuseSize(`it holds more than ${sink.room.files} files, folders and links`)
-  const entries = await listEntries(zip)
-  const directory = checkDirectory(fd, size, entries)
+  const { entries, length } = await listEntries(zip)
+  const directory = checkDirectory(fd, size, length)
   entries.sort((a, b) => a.relativeOffsetOfLocalHeader - b.relativeOffsetOfLocalHeader)
-  const readLocal = promisify<Entry, LocalFileHeader>(zip.readLocalFileHeader.bind(zip) as never)
+  const readLocal = promisify<Listed, LocalFileHeader>(zip.readLocalFileHeader.bind(zip) as never)
   let free = 0
+  let gap = 0
   for (const entry of entries) {
     signal?.throwIfAborted()
     const name = entry.fileNameRaw
-    checkEntry(entry)
     const local = await readLocal(entry).catch(blame)
     checkHeaders(entry, local)
     const end = local.fileDataStart + entry.compressedSize
     if (entry.relativeOffsetOfLocalHeader < free || end > directory) throw refuseEntry(name, 'shares its bytes with another')
+    checkGap(entry.relativeOffsetOfLocalHeader - free, gap)
     free = end
-    const described = describe(entry)
+    gap = (entry.generalPurposeBitFlag & flag.sizesFollow) === 0 ? 0 : longestSizes
+    const { described } = entry
     if (described.kind === 'symbolic link') {
       const parts: Buffer[] = []
       if (entry.uncompressedSize > 4096) throw refuseEntry(name, 'is a symbolic link to a name that is too long')
@@ -64,32 +75,50 @@ export async function readZip(fd: number, size: number, sink: EntrySink, { onRea
     }
     onRead(end - entry.relativeOffsetOfLocalHeader)
   }
+  checkGap(directory - free, gap)
 }
 
-async function listEntries(zip: ZipFile): Promise<Entry[]> {
-  const entries: Entry[] = []
+/** What lies between entries, another reader may take for one. */
+function checkGap(bytes: number, allowed: number): void {
+  if (bytes > allowed) throw refuseBroken('something lies between its entries that its directory does not list')
+}
+
+async function listEntries(zip: ZipFile): Promise<{ entries: Listed[]; length: number }> {
+  const entries: Listed[] = []
+  let length = 0
   await new Promise<void>((done, fail) => {
     zip.on('error', fail)
     zip.on('end', done)
-    let length = 0
     zip.on('entry', (entry: Entry) => {
       length += 46 + entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength
       if (length > longestDirectory) return fail(refuseSize(`its directory takes more than ${longestDirectory} bytes`))
-      entries.push(entry)
+      try {
+        entries.push(listEntry(entry))
+      } catch (error) {
+        return fail(error)
+      }
       zip.readEntry()
     })
     zip.readEntry()
   }).catch(blame)
-  return entries
+  return { entries, length }
+}
+
+function listEntry(entry: Entry): Listed {
+  checkEntry(entry)
+  const { relativeOffsetOfLocalHeader, compressedSize, uncompressedSize, crc32, generalPurposeBitFlag, compressionMethod } = entry
+  // A copy: yauzl's is a part of a buffer with all the entry's fields.
+  const name = Buffer.from(entry.fileNameRaw)
+  return { fileNameRaw: name, relativeOffsetOfLocalHeader, compressedSize, uncompressedSize, crc32, generalPurposeBitFlag, compressionMethod, described: { ...describe(entry), name } }
 }
 
 /**
  * The directory must end where the record of its end begins: else there are entries that this reader
  * does not see and another may.
+ * @param length of all entries of it
  * @returns where it begins
  */
-function checkDirectory(fd: number, size: number, entries: readonly Entry[]): number {
-  const length = entries.reduce((sum, entry) => sum + 46 + entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength, 0)
+function checkDirectory(fd: number, size: number, length: number): number {
   const tail = readAt(fd, Math.max(0, size - 22 - 0xffff - 20 - 56), size)
   const base = size - tail.length
   // As yauzl looks for it: the last one, whose comment reaches to the end.
@@ -111,6 +140,7 @@ function checkEntry(entry: Entry): void {
   const { fileNameRaw: name, generalPurposeBitFlag: flags, compressionMethod: method } = entry
   if ((flags & (flag.encrypted | flag.masked)) !== 0) throw refuseEntry(name, 'is encrypted')
   if (method !== 0 && method !== 8) throw refuseEntry(name, `is compressed by method ${method}; only stored and deflated ones can be read`)
+  if (entry.extraFieldLength > longestExtra) throw refuseEntry(name, `has ${entry.extraFieldLength} bytes of extra fields, and ${longestExtra} are the most`)
   if (name.includes(0x5c)) throw refuseEntry(name, 'has a backslash in its name')
   if (/^[A-Za-z]:/.test(name.toString('latin1', 0, 2))) throw refuseEntry(name, 'has a drive in its name')
   // Info-ZIP's second name (0x7075), for readers that know it.
@@ -119,7 +149,7 @@ function checkEntry(entry: Entry): void {
   }
 }
 
-function checkHeaders(entry: Entry, local: LocalFileHeader): void {
+function checkHeaders(entry: Listed, local: LocalFileHeader): void {
   const name = entry.fileNameRaw
   const claimed = (value: number, real: number): boolean => value === real || value === 0xffffffff || ((local.generalPurposeBitFlag & flag.sizesFollow) !== 0 && value === 0)
   const same =
@@ -149,7 +179,7 @@ function describe(entry: Entry): ArchiveEntry {
 }
 
 /** All that an entry holds, as long as both its sizes and its checksum say. */
-async function readContents(fd: number, entry: Entry, start: number, write: (bytes: Buffer) => void, signal: AbortSignal | undefined): Promise<void> {
+async function readContents(fd: number, entry: Listed, start: number, write: (bytes: Buffer) => void, signal: AbortSignal | undefined): Promise<void> {
   let sum = 0
   let length = 0
   const take = (bytes: Buffer): void => {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
-  chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync,
+  chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -198,6 +198,24 @@ describe('a repository', () => {
     expect(list(await take())).toContain('.gitmodules')
   })
 
+  test.each<[what: string, modules: string | undefined]>([
+    ['no .gitmodules', undefined],
+    ['one that is malformed', '[submodule "lib'],
+    ['one that names another', '[submodule "lib"]\npath = other\nurl = x\n'],
+  ])('with a submodule, and %s', async (_, modules) => {
+    const first = commit({ a: '1' })
+    git('update-index', '--add', '--cacheinfo', `160000,${first},vendor/lib\u00e9`)
+    commit(modules === undefined ? {} : { '.gitmodules': modules })
+    expect((await refuse(take())).message).toContain('has submodules ("vendor/lib\u00e9"), which are not fetched')
+  })
+
+  test('whose files cannot be listed', async () => {
+    commit({ 'inner/a': '1' })
+    const tree = git('rev-parse', 'HEAD:inner')
+    rmSync(join(work, '.git/objects', tree.slice(0, 2), tree.slice(2)))
+    expect((await refuse(take())).message).toContain('could not be read: its files cannot be listed')
+  })
+
   test('with files in Git LFS: their pointers, and a note', async () => {
     commit({ 'assets/.gitattributes': '*.bin filter=lfs -text', 'assets/a.bin': 'version https://git-lfs.github.com/spec/v1\n' })
     git('config', 'filter.lfs.smudge', 'echo smudged')
@@ -294,6 +312,112 @@ describe('a hostile configuration', () => {
     const error = take().then(() => undefined, (reason: unknown) => reason)
     if (process.getuid?.() === 0) expect(await error).toMatchObject({ code: 'fetch-failed', message: expect.stringContaining('its configuration would run programs as root') })
     else expect(await error).toBeUndefined()
+  })
+
+  describe.runIf(process.getuid?.() === 0)('of root’s own repository', () => {
+    const everybody = 65_534
+    /** What git would run as root, named by a file that git reads. */
+    const trap = (): string => `[filter "mine"]\nsmudge = touch ${join(canaries, 'ran')}; cat\n`
+    const refused = async (repository: string, message: string): Promise<void> => {
+      expect(await refuse(take({ repository }))).toMatchObject({ code: 'fetch-failed', message: expect.stringContaining(message) })
+      expect(readdirSync(canaries)).toEqual([])
+    }
+    beforeEach(() => commit({ a: 'plain', '.gitattributes': 'a filter=mine' }))
+
+    test('is read where nobody else has a say in it', async () => {
+      expect(show(await take(), 'a')).toBe('plain')
+    })
+
+    test('whose .git is a link to somebody’s', async () => {
+      const mine = join(folder, 'mine')
+      mkdirSync(mine)
+      symlinkSync(join(work, '.git'), join(mine, '.git'))
+      writeFileSync(join(work, '.git/config'), trap(), { flag: 'a' })
+      give(work)
+      await refused(mine, `${join(mine, '.git')} is a symbolic link`)
+    })
+
+    test('that is a worktree of somebody’s', async () => {
+      git('worktree', 'add', '--quiet', '-b', 'next', '../next')
+      writeFileSync(join(work, '.git/config'), trap(), { flag: 'a' })
+      // All but what git itself looks at the owner of.
+      for (const place of [work, join(work, '.git'), join(work, '.git/config')]) chownSync(place, everybody, everybody)
+      await refused(join(folder, 'next'), 'others may write to ')
+    })
+
+    test('that lies in a folder of somebody’s', async () => {
+      chownSync(folder, everybody, everybody)
+      await refused(work, `others may write to ${folder}`)
+    })
+
+    test('whose repository lies behind a link', async () => {
+      git('worktree', 'add', '--quiet', '-b', 'next', '../next')
+      symlinkSync('.', join(folder, 'link'))
+      writeFileSync(join(folder, 'next/.git'), `gitdir: ${join(folder, 'link/work/.git/worktrees/next')}\n`)
+      await refused(join(folder, 'next'), 'leads through a symbolic link')
+    })
+
+    test.each([
+      ['config', 'config', true], ['config.worktree', 'config.worktree', true], ['info/attributes', 'info/attributes', true],
+      ['config', 'config', false], ['info', 'info', false], ['config.worktree', 'config.worktree', false],
+    ])('whose %s others may write to: %s, as its owner %j', async (_, name, asOwner) => {
+      git('config', 'extensions.worktreeConfig', 'true')
+      const place = join(work, '.git', name)
+      if (name !== 'info') writeFileSync(place, name.startsWith('config') ? trap() : 'a filter=mine\n', { flag: 'a' })
+      if (asOwner) chownSync(place, everybody, everybody)
+      else chmodSync(place, 0o775)
+      await refused(work, `others may write to ${place}`)
+    })
+
+    test.each(['group', 'others'] as const)('that is bare, with a configuration that its %s may write', async (who) => {
+      git('clone', '--quiet', '--bare', '.', '../bare.git')
+      chmodSync(join(folder, 'bare.git/config'), who === 'group' ? 0o664 : 0o646)
+      await refused(join(folder, 'bare.git'), `others may write to ${join(folder, 'bare.git/config')}`)
+    })
+
+    test.each(['include', 'includeIf "gitdir:/**"'])('that includes a file (%s)', async (section) => {
+      const file = join(folder, 'included')
+      writeFileSync(file, trap())
+      chownSync(file, everybody, everybody)
+      writeFileSync(join(work, '.git/config'), `[${section}]\npath = ${file}\n`, { flag: 'a' })
+      await refused(work, 'includes other files')
+    })
+
+    test('with a folder of the app that others may write to, which says nothing of git', async () => {
+      mkdirSync(join(work, 'config'))
+      chmodSync(join(work, 'config'), 0o777)
+      mkdirSync(join(work, 'info'), { mode: 0o777 })
+      expect(show(await take(), 'a')).toBe('plain')
+    })
+
+    test('of somebody’s folder with root’s group: nothing runs with that group', async () => {
+      git('config', 'filter.mine.smudge', `id -g > ${join(canaries, 'group')}; cat`)
+      execFileSync('chown', ['--recursive', `${everybody}:0`, work])
+      expect(show(await take(), 'a')).toBe('plain')
+      expect(readFileSync(join(canaries, 'group'), 'utf8')).toBe('65534\n')
+    })
+  })
+
+  test.each(['', 'openpgp', 'x509', 'ssh'])('runs no program for a commit’s signature (%s)', async (format) => {
+    const programs = join(folder, 'programs')
+    mkdirSync(programs)
+    for (const name of ['gpg', 'gpgsm', 'ssh-keygen', 'own']) writeFileSync(join(programs, name), `#!/bin/sh\ntouch ${join(canaries, name)}\n`, { mode: 0o755 })
+    commit({ a: '$Format:%G?$', '.gitattributes': 'a export-subst' })
+    const kind = { x509: 'SIGNED MESSAGE', ssh: 'SSH SIGNATURE' }[format] ?? 'PGP SIGNATURE'
+    const signed = `tree ${git('rev-parse', 'HEAD^{tree}')}\nauthor A <a@example.com> 1000000000 +0000\ncommitter A <a@example.com> 1000000000 +0000\ngpgsig -----BEGIN ${kind}-----\n x\n -----END ${kind}-----\n\nx\n`
+    writeFileSync(join(folder, 'signed'), signed)
+    git('update-ref', 'refs/heads/main', git('hash-object', '-t', 'commit', '-w', join(folder, 'signed')))
+    writeFileSync(join(folder, 'signers'), '')
+    git('config', 'gpg.ssh.allowedSignersFile', join(folder, 'signers'))
+    if (format !== '') git('config', `gpg.${format}.program`, join(programs, 'own'))
+    const { PATH } = process.env
+    process.env['PATH'] = `${programs}:${PATH}`
+    try {
+      expect(show(await take(), 'a').trim()).toMatch(/^[A-Z]?$/)
+    } finally {
+      process.env['PATH'] = PATH
+    }
+    expect(readdirSync(canaries)).toEqual([])
   })
 
   test('a folder of one account with a .git of another', async () => {
@@ -460,10 +584,49 @@ describe('a remote repository', () => {
     push('main')
     await take({ repository })
     const blob = git('rev-parse', 'HEAD:a')
-    rmSync(join(folder, 'state/git', mirrors()[0] ?? '', 'objects', blob.slice(0, 2), blob.slice(2)))
+    const mirror = join(folder, 'state/git', mirrors()[0] ?? '')
+    const packs = readdirSync(join(mirror, 'objects/pack')).filter((name) => name.endsWith('.pack'))
+    renameSync(join(mirror, 'objects/pack'), join(mirror, 'packs'))
+    for (const pack of packs) execFileSync('git', ['--git-dir', mirror, 'unpack-objects', '-q'], { input: readFileSync(join(mirror, 'packs', pack)) })
+    rmSync(join(mirror, 'objects', blob.slice(0, 2), blob.slice(2)))
     const error = await refuseAfter(take({ repository }))
     expect(error).toMatchObject({ code: 'fetch-failed', hint: expect.stringContaining('its mirror was removed') })
     expect(show(await take({ repository }), 'a')).toBe('1')
+  })
+
+  describe('with a history that is too large', () => {
+    const message = /^.* is larger than 1G with all its history, and no more is fetched$/
+
+    /** A git whose `fetch` does this, with the mirror as $mirror, and goes on until it is ended. */
+    const fetchWith = async (what: string): Promise<void> => {
+      const real = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim()
+      const programs = join(folder, 'programs')
+      mkdirSync(programs)
+      writeFileSync(join(programs, 'git'), `#!/bin/sh
+for word; do
+  if [ "$last" = --git-dir ]; then mirror=$word; fi
+  if [ "$word" = fetch ]; then ${what}; fi
+  last=$word
+done
+exec ${real} "$@"
+`, { mode: 0o755 })
+      commit({ a: '1' })
+      push('main')
+      const { PATH } = process.env
+      process.env['PATH'] = `${programs}:${PATH}`
+      try {
+        const error = await refuse(take({ repository }))
+        expect(error).toMatchObject({ code: 'fetch-failed', message: expect.stringMatching(message), hint: expect.stringContaining('max_size') })
+      } finally {
+        process.env['PATH'] = PATH
+      }
+      expect(mirrors().filter((name) => name.endsWith('.git'))).toEqual([])
+      expect(show(await take({ repository }), 'a')).toBe('1')
+    }
+
+    test('ends by what git says that it has received', () => fetchWith(`printf 'Receiving objects:   1%% (1/100), 1.01 GiB | 3.00 MiB/s\\r' >&2; exec tail -f /dev/null`))
+    test('ends by what lies there', () => fetchWith('truncate --size=1100M "$mirror/objects/tmp_pack"; exec tail -f /dev/null'))
+    test('ends by what lies there once git has ended', () => fetchWith('truncate --size=1100M "$mirror/objects/tmp_pack"; exit 0'))
   })
 
   test('is not led to another protocol', async () => {

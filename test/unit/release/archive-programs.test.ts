@@ -45,7 +45,7 @@ it.each<[string, () => unknown]>([
   ['zip with a folder around all', () => run('sh', '-c', 'zip --quiet --recurse-paths --symlinks archive.zip source && mv archive.zip archive')],
 ])('takes what %s writes', async (_, make) => {
   make()
-  expect(await unpackArchive(archive, at.release, { limits })).toMatchObject({ files: 7 })
+  expect(await unpackArchive(archive, at.release, { limits, strip: true })).toMatchObject({ files: 7 })
   expect(describeTree(at.release)).toEqual(expected())
 })
 
@@ -57,7 +57,7 @@ it('takes what git archive writes, as forges offer it', async () => {
   for (const format of ['tar.gz', 'zip']) {
     git('archive', `--format=${format}`, '--prefix=shop-1.2/', '--output=../archive', 'HEAD')
     const release = join(at.place, format)
-    await unpackArchive(archive, release, { limits })
+    await unpackArchive(archive, release, { limits, strip: true })
     expect(describeTree(release)).toContain('lib/run 555 #!/bin/sh\n')
     expect(readFileSync(join(release, 'link'), 'utf8')).toBe('{}')
   }
@@ -67,7 +67,7 @@ it('takes what npm pack writes', async () => {
   writeFileSync(join(source, 'package.json'), '{ "name": "shop", "version": "1.0.0" }')
   run('npm', 'pack', '--silent', '--offline', './source')
   run('mv', 'shop-1.0.0.tgz', 'archive')
-  await unpackArchive(archive, at.release, { limits })
+  await unpackArchive(archive, at.release, { limits, strip: true })
   expect(describeTree(at.release)).toContain('package.json 444 { "name": "shop", "version": "1.0.0" }')
 })
 
@@ -85,7 +85,7 @@ it.each<[string, () => unknown, RegExp]>([
 ])('refuses %s', async (_, make, why) => {
   make()
   const before = describeTree(at.place)
-  await expect(unpackArchive(archive, at.release, { limits })).rejects.toMatchObject({ code: 'archive-refused', message: expect.stringMatching(why) })
+  await expect(unpackArchive(archive, at.release, { limits, strip: true })).rejects.toMatchObject({ code: 'archive-refused', message: expect.stringMatching(why) })
   expect(describeTree(at.place)).toEqual(before)
 })
 
@@ -94,7 +94,7 @@ it.runIf(!('createZstdDecompress' in (await import('node:zlib'))))('says what to
   const { PATH } = process.env
   process.env.PATH = at.canary
   try {
-    await expect(unpackArchive(archive, at.release, { limits })).rejects.toMatchObject({ code: 'machine-unfit', hint: 'apt install zstd' })
+    await expect(unpackArchive(archive, at.release, { limits, strip: true })).rejects.toMatchObject({ code: 'machine-unfit', hint: 'apt install zstd' })
   } finally {
     process.env.PATH = PATH
   }

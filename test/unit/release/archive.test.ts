@@ -223,7 +223,15 @@ describe('a tar archive', () => {
 })
 
 describe('a single top folder', () => {
-  const top = (...names: string[]): Promise<string[]> => unpack(tarOf(...names.map((name): TarEntry => ({ name, type: name.endsWith('/') ? '5' : '0' }))))
+  const strip = true
+  const top = (...names: string[]): Promise<string[]> => unpack(tarOf(...names.map((name): TarEntry => ({ name, type: name.endsWith('/') ? '5' : '0' }))), { strip })
+  it('stays, unless asked', async () => {
+    const { release, put } = makePlace()
+    const archive = put(tarOf({ name: 'conf/package.json' }))
+    expect(await unpackArchive(archive, release, { limits })).toEqual({ files: 1, bytes: 0 })
+    expect(describeTree(release)).toEqual(['conf/ 555', 'conf/package.json 444 '])
+    expect(await unpackArchive(archive, `${release}2`, { limits, strip })).toEqual({ files: 1, bytes: 0, stripped: 'conf' })
+  })
   it('is left out where it holds a package.json or holdfast.toml', async () => {
     expect(await top('package/package.json', 'package/lib/a.js')).toEqual(['lib/ 555', 'lib/a.js 444 ', 'package.json 444 '])
     expect(await top('shop-1.2/', 'shop-1.2/holdfast.toml')).toEqual(['holdfast.toml 444 '])
@@ -236,8 +244,8 @@ describe('a single top folder', () => {
   })
   it('takes links with it: they are judged where they come to lie', async () => {
     const link = (target: string): Buffer => tarOf({ name: 'package/package.json' }, { name: 'package/lib/l', type: '2', target })
-    expect(await unpack(link('../package.json'))).toContain('lib/l -> ../package.json')
-    await expectRefused(link('../../package/package.json'), /"lib\/l" is a symbolic link that leads out/)
+    expect(await unpack(link('../package.json'), { strip })).toContain('lib/l -> ../package.json')
+    await expectRefused(link('../../package/package.json'), /"lib\/l" is a symbolic link that leads out/, { strip })
   })
 })
 
@@ -291,6 +299,11 @@ describe('a zip archive', () => {
     ['something that is not compressed', (() => { const bytes = zipOf([{ ...entry, body: 'abc'.repeat(50) }]); bytes.fill(0xff, 39, 45); return bytes })(), /is damaged/],
     ['entries that share all their bytes', zipOf([entry, { ...entry, hidden: true, directory: { offset: 0 } }]), /shares its bytes with another/],
     ['entries that share some of their bytes', zipOf([{ name: 'a', method: 0, body: zipOf([entry]).subarray(0, 60) }, { ...entry, hidden: true, directory: { offset: 31 } }]), /shares its bytes with another/],
+    ['extra fields without end', zipOf([{ ...entry, extra: Buffer.alloc(1028) }]), /"server\.js" has 1028 bytes of extra fields/],
+    ['an entry between two that the directory does not list', zipOf([entry, { name: 'hidden', unlisted: true }, { name: 'b' }]), /between its entries that its directory does not list/],
+    ['an entry that the directory does not list, before the others', zipOf([{ name: 'hidden', unlisted: true }, entry]), /between its entries/],
+    ['an entry that the directory does not list, behind the others', zipOf([entry, { name: 'hidden', unlisted: true }]), /between its entries/],
+    ['an entry that reaches into the directory', zipOf([{ ...entry, method: 0, size: 40, compressedSize: 40 }]), /"server\.js" shares its bytes with another/],
     ['an entry in the directory', zipOf([entry], { offset: 20 }), /as a zip it is damaged/],
     ['more entries than the end says', zipOf([entry, { name: 'b' }], { count: 1 }), /its directory is not as long as it says/],
     ['fewer entries than the end says', zipOf([entry], { count: 2 }), /as a zip it is damaged/],

@@ -65,6 +65,7 @@ it('takes links of the folder below that lead elsewhere: they were there before'
 
 it.each<[string, string[], TarEntry[], RegExp]>([
   ['one of its own by way of one below', ['up -> ../canary'], [{ name: 'l', type: '2', target: 'up/file' }], /"l" is a symbolic link that leads out/],
+  ['one of its own where one led out before', ['up -> ../canary', 'l -> /srv'], [{ name: 'l', type: '2', target: 'up/file' }], /"l" is a symbolic link that leads out/],
   ['one below by way of its own', ['a/b/c/x', 'l -> a/b/c/../../..'], [{ name: 'a/b/c', type: '2', target: '.' }], /"l" is a symbolic link that leads out/],
 ])('refuses to make a link lead out, %s, and changes nothing', async (_, lines, entries, why) => {
   makeBase(...lines)

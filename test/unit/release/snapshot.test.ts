@@ -78,3 +78,13 @@ it.each<[string, () => void]>([
   change()
   expect(fingerprintFolder(source)).not.toBe(before)
 })
+
+it('a copy tells how much it is, and may be limited', () => {
+  mkdirSync(join(source, 'many'))
+  for (const name of ['a', 'b', 'c']) writeFileSync(join(source, 'many', name), '0123456789')
+  const all = copyFolder(source, target)
+  expect(all.bytes).toBeGreaterThanOrEqual(30)
+  copyFolder(source, `${target}2`, { limits: all })
+  expect(() => copyFolder(source, `${target}3`, { limits: { ...all, bytes: all.bytes - 1 } })).toThrow(expect.objectContaining({ code: 'release-failed', message: `${source} holds more than ${all.bytes - 1} bytes, the most that a release may` }))
+  expect(() => copyFolder(source, `${target}4`, { limits: { ...all, files: all.files - 1 } })).toThrow(/more than \d+ files, folders and links/)
+})
