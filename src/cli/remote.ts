@@ -62,32 +62,36 @@ export function planRemote(host: string, words: readonly string[], options: Depl
     ...(source === undefined ? {} : { name: sourceText(source) }),
     ...(overlay === undefined ? {} : { overlayName: sourceText(overlay) }),
   }
+  const there = wordsThere(source)
+  const over = wordsThere(overlay)
   const command = [
-    'holdfast', ...(user === true ? ['--user'] : []), 'deploy', ...(app === undefined ? [] : [app]), ...wordsThere(source),
+    'holdfast', ...(user === true ? ['--user'] : []), 'deploy', ...there.options,
     // Without a source, these are about the one that is usual there.
     ...(source === undefined ? [...(branch === undefined ? [] : ['--branch', branch]), ...(commit === undefined ? [] : ['--commit', commit])] : []),
-    ...(overlay === undefined ? [] : ['--overlay', ...wordsThere(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]),
+    ...(over.place === undefined ? [] : ['--overlay', over.place, ...over.options.map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]),
     ...switchWords(options), ...(options.wait === true ? ['--wait'] : []), ...(options.dryRun === true ? ['--dry-run'] : []),
     ...(options.dryRun === true && options.json !== true ? [] : ['--json']),
     '--remote', JSON.stringify(client),
+    // It runs as root: nothing behind this is an option there.
+    '--', ...(app === undefined ? [] : [app]), ...(there.place === undefined ? [] : [there.place]),
   ]
   return { app, source, overlay, command }
 }
 
 /** What lies here is sent, and is standard input there; what has an address is fetched there. */
-function wordsThere(asked: AskedSource | undefined): string[] {
+function wordsThere(asked: AskedSource | undefined): { place?: string; options: string[] } {
   switch (asked?.kind) {
     case undefined:
-      return []
+      return { options: [] }
     case 'git':
-      return [asked.repository, ...sourceWords(asked).slice(1)]
+      return { place: asked.repository, options: sourceWords(asked).slice(1) }
     case 'address':
-      return [asked.url, ...sourceWords(asked).slice(1)]
+      return { place: asked.url, options: sourceWords(asked).slice(1) }
     case 'directory':
-      return ['-']
+      return { place: '-', options: [] }
     case 'archive':
     case 'input':
-      return ['-', ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
+      return { place: '-', options: asked.sha256 === undefined ? [] : ['--sha256', asked.sha256] }
   }
 }
 
