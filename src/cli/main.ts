@@ -274,9 +274,8 @@ program.hook('preAction', (_, command) => {
   if (command.opts()['user'] === true) program.setOptionValue('user', true)
 })
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-})
+// A reader that went away (`| head`), a journal that is started again: what is done goes on, and ends with its true status.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 try {
   await program.parseAsync()

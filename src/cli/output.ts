@@ -1,6 +1,6 @@
 import { errorCodes, explainSystemError, HoldfastError } from '../errors.js'
 
-/** One line of a command's answer. A reader that went away (`| head`) is no error. */
+/** One line of a command's answer. A reader that went away (`| head`) is no error: see main.ts. */
 export function print(line: string): void {
   process.stdout.write(`${line}\n`)
 }
