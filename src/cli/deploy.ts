@@ -6,6 +6,7 @@ import { planDeploy } from '../deploy/deploy-plan.js'
 import { newDeployId, removeStaging, stagingFolder, type DeployRequest } from '../deploy/deploy-request.js'
 import { spoolFiles } from '../deploy/deploy-site.js'
 import { fetchEnvironment, isDeploying } from '../deploy/deploy-unit.js'
+import { plainText } from '../deploy/foreign-text.js'
 import { checkManager } from '../deploy/preflight.js'
 import { overlayOf, sourceOf, sourceText, sourceWords, spooled, type AskedSource, type PathKind } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
@@ -18,7 +19,6 @@ import { print } from './output.js'
 import { barText } from './progress-text.js'
 import { busyText, commandText, Interrupts, isNeeded, operateInUnit, whoAsksHere, withStaging, type ClientOptions } from './operation-client.js'
 import { progressPrinter } from './progress-printer.js'
-import { plainText } from './words.js'
 
 export interface DeployOptions extends ClientOptions {
   branch?: string

@@ -7,6 +7,7 @@ import { makeStaging, removeStaging, stagingFolder, type OperationRequest } from
 import { spoolFiles } from '../deploy/deploy-site.js'
 import { spool } from '../deploy/deploy-spool.js'
 import { followDeploy, holderOf, isDeploying, startDeploy } from '../deploy/deploy-unit.js'
+import { plainText } from '../deploy/foreign-text.js'
 import { operationWords } from '../deploy/progress.js'
 import type { AskedSource } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
@@ -15,7 +16,7 @@ import { cliPath, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
 import { version } from './version.js'
-import { plainText, spanWords } from './words.js'
+import { spanWords } from './words.js'
 
 /** What a deploy, a rollback and an apply share on their command lines. */
 export interface ClientOptions extends GlobalOptions {

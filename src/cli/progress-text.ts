@@ -1,5 +1,6 @@
+import { lineText, plainText } from '../deploy/foreign-text.js'
 import { operationWords, type DeployEvent, type OperationKind, type StepName } from '../deploy/progress.js'
-import { bytesWords, plainText } from './words.js'
+import { bytesWords } from './words.js'
 
 export interface TextOptions {
   /** A terminal: a line that changes shows what is under way. Else what takes long is told at its begin. */
@@ -100,14 +101,4 @@ export function durationWords(ms: number, digits: 0 | 1 = 1): string {
   if (ms < 59_950) return `${(Math.max(0, ms) / 1000).toFixed(digits)} s`
   const seconds = Math.round(ms / 1000)
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
-}
-
-// eslint-disable-next-line no-control-regex
-const sequences = /\u001b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g
-
-/** A line of somebody else's program, such as a hook: its colours gone, its indentation kept, and nothing that moves the cursor. */
-export function lineText(line: string): string {
-  const bare = line.replace(sequences, '').replaceAll('\t', '    ')
-  const indent = /^ */.exec(bare)?.[0] ?? ''
-  return `${indent}${plainText(bare)}`
 }

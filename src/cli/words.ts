@@ -1,3 +1,5 @@
+import { plainText } from '../deploy/foreign-text.js'
+
 /** A span of time in the two largest units that say something: `12 s`, `3 min`, `2 h 5 min`, `4 d 3 h`. */
 export function spanWords(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000))
@@ -30,9 +32,6 @@ export function alignRows(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd())
 }
-
-/** Text of others, such as an app's status, without the control characters that would reach the terminal. */
-export const plainText = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim()
 
 /** The status of an instance that drains: what it waits for, where it says so as the runtime does; else its own words. */
 export function drainWords(status: string): string {

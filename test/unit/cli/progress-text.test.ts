@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { barText, durationWords, failureText, lineText, ProgressText } from '../../../src/cli/progress-text.js'
+import { barText, durationWords, failureText, ProgressText } from '../../../src/cli/progress-text.js'
+import { lineText } from '../../../src/deploy/foreign-text.js'
 import type { DeployEvent } from '../../../src/deploy/progress.js'
 
 const at = '2026-11-21T10:00:00.000Z'
