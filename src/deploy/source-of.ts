@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { parseAddress, showAddress } from '../config/web-address.js'
 import { HoldfastError } from '../errors.js'
 import type { SourceSpec } from '../release/source-spec.js'
 
@@ -65,10 +66,10 @@ export function sourceText(asked: AskedSource): string {
     case 'archive':
       return asked.name
     case 'address':
-      return withoutCredentials(asked.url)
+      return showPlace(asked.url)
     case 'git': {
       const commit = asked.commit === undefined ? '' : ` commit ${asked.commit.slice(0, 12)}`
-      return `${withoutCredentials(asked.repository)}${asked.branch === undefined ? '' : ` branch ${asked.branch}`}${commit}`
+      return `${showPlace(asked.repository)}${asked.branch === undefined ? '' : ` branch ${asked.branch}`}${commit}`
     }
   }
 }
@@ -83,10 +84,10 @@ export function sourceWords(asked: AskedSource): string[] {
     case 'archive':
       return [asked.path, ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
     case 'address':
-      return [withoutCredentials(asked.url), ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
+      return [showPlace(asked.url), ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
     case 'git':
       return [
-        withoutCredentials(asked.repository),
+        showPlace(asked.repository),
         ...(asked.branch === undefined ? [] : ['--branch', asked.branch]),
         ...(asked.commit === undefined ? [] : ['--commit', asked.commit]),
       ]
@@ -103,6 +104,9 @@ function readWord(word: string, { branch, commit, isRepository = false, cwd, kin
   // eslint-disable-next-line no-control-regex
   if (word === '' || /[\u0000-\u001f\u007f]/.test(word)) throw usage(`${JSON.stringify(word)} names no source`, 'holdfast deploy --help')
   if (word === '-') return { kind: 'input' }
+  if (/^(?:https|file|ssh|git):\/\//.test(word) && parseAddress(word) === undefined) {
+    throw usage(`${showAddress(word)} is no address`, 'write https://host/path; in a password, % / @ : ? and # stand as %25 %2F %40 %3A %3F and %23')
+  }
   const git = { ...(branch === undefined ? {} : { branch: branchName(branch) }), ...(commit === undefined ? {} : { commit: commitName(commit) }) }
   const isGitAsked = isRepository || branch !== undefined || commit !== undefined
   if (isGitAddress(word)) return { kind: 'git', repository: word, ...git }
@@ -146,11 +150,8 @@ function commitName(name: string): string {
   return name.toLowerCase()
 }
 
-function withoutCredentials(address: string): string {
-  if (!/^[a-z+]+:\/\//.test(address)) return address
-  // What ssh is told by a name is no secret, and needed; anything else may be a token.
-  return address.replace(/^(ssh:\/\/[^@/:]*)(?::[^@/]*)?@/, '$1@').replace(/^((?!ssh)[a-z+]+:\/\/)[^/@]*@/, '$1').replace(/[?#].*$/, '')
-}
+/** Without credentials: a path and `git@host:path` have none. */
+const showPlace = (place: string): string => (/^[a-z]+:\/\//.test(place) ? showAddress(place) : place)
 
 const shellText = (word: string): string => (/^[\w./@%+=:,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
 

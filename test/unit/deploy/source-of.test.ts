@@ -77,6 +77,19 @@ describe('a source', () => {
     expect(sourceText(of('git@example.com:shop.git'))).toBe('git@example.com:shop.git')
   })
 
+  it.each(['https://user:p@ss@h.example/x.zip', 'https://user:p%40ss@h.example/x.zip#p@ss', 'https://h.example/x.zip?a=p@ss'])('%s leaks nothing of its password', (word) => {
+    const asked = of(word, { sha256: sum })
+    expect(sourceText(asked)).toBe('https://h.example/x.zip')
+    expect(sourceWords(asked)[0]).toBe('https://h.example/x.zip')
+    expect(refusal(() => of(word))).not.toContain('ss')
+  })
+  it.each(['ssh://git:p@ss@h.example/x', 'ssh://git:p:a@s:s@h.example/x', 'git://u:p@ss@h.example/x.git', 'https://u:p@ss@h.example/x.git'])('%s leaks nothing of its password', (word) => {
+    expect(sourceText(of(word))).toMatch(/^(?:ssh:\/\/git@|git:\/\/|https:\/\/)h\.example\/x(?:\.git)?$/)
+  })
+  it.each(['https://user:p/ss@h.example/x.zip', 'ssh://git:p/ss@h.example/x', 'https://u:p?ss@h.example/x.git', 'https://u:p#ss@[h.example/x.git'])('%s is no address, and not shown', (word) => {
+    expect(refusal(() => of(word))).toMatch(/^(?:https|ssh):\/\/… is no address$/)
+  })
+
   it('from standard input is an archive once it is spooled, under the name that it has where it comes from', () => {
     expect(spooled({ kind: 'input', sha256: 'x' }, '/s/archive')).toEqual({ kind: 'archive', path: '/s/archive', name: 'standard input', sha256: 'x' })
     expect(spooled({ kind: 'input', name: 'shop-1.2.zip' }, '/s/archive')).toEqual({ kind: 'archive', path: '/s/archive', name: 'shop-1.2.zip' })
