@@ -112,9 +112,11 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
     process.stderr.write('Nothing was begun.\n')
   }
   interrupts.handle(forget)
+  let begunAt = Date.now()
   await withStaging(app, request, inputs, options, async (gone) => {
     for (;;) {
       interrupts.hold()
+      begunAt = Date.now()
       const started = await startDeploy(paths, systemd, { node: process.execPath, cli: cliPath() }, request.id)
       if (started === 'started') break
       interrupts.handle(forget)
@@ -126,7 +128,7 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
     printer.clear()
     if (options.json !== true) print(`It goes on. To see how: ${commandText(['logs', paths.app, '-f'], options)}`)
   })
-  const end = await followDeploy(app, request.id, request.again, (event) => printer.event(event))
+  const end = await followDeploy(app, request, begunAt, (event) => printer.event(event))
   printer.event(end)
   if (isNeeded(inputs, options)) process.stdin.destroy()
   return end.status

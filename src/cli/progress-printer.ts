@@ -18,7 +18,7 @@ const redrawMs = 200
 export function progressPrinter(app: string, { json }: { json: boolean }): ProgressPrinter {
   if (json) return { event: (event) => print(jsonText(event)), activity: () => {}, clear: () => {} }
   const terminal = process.stdout.isTTY === true && process.env['TERM'] !== 'dumb'
-  const text = new ProgressText({ terminal, colour: terminal && !process.env['NO_COLOR'] })
+  const text = new ProgressText({ app, terminal, colour: terminal && !process.env['NO_COLOR'] })
   let doing: string | undefined
   let kind: OperationKind = 'deploy'
   let isDrawn = false

@@ -3,6 +3,8 @@ import { operationWords, type DeployEvent, type OperationKind, type StepName } f
 import { bytesWords } from './words.js'
 
 export interface TextOptions {
+  /** Its name. Default: what the first event says. */
+  app?: string
   /** A terminal: a line that changes shows what is under way. Else what takes long is told at its begin. */
   terminal: boolean
   colour: boolean
@@ -16,11 +18,13 @@ const codes: Record<Colour, number> = { bold: 1, dim: 2, red: 31, green: 32, yel
 
 /** The events of a deploy as lines for people. Pure: writes nothing, and is told the time. */
 export class ProgressText {
-  private app = ''
+  private app: string
   /** The step under way, and since when. */
   private current: { step: StepName; since: number; progress?: DeployEvent & { type: 'progress' } } | undefined
 
-  constructor(private readonly options: TextOptions) {}
+  constructor(private readonly options: TextOptions) {
+    this.app = options.app ?? ''
+  }
 
   /** The lines that stay. @param now in milliseconds */
   lines(event: DeployEvent, now: number): string[] {
