@@ -7,11 +7,11 @@ import { newDeployId, removeStaging, stagingFolder, type DeployRequest } from '.
 import { spoolFiles } from '../deploy/deploy-site.js'
 import { fetchEnvironment, isDeploying } from '../deploy/deploy-unit.js'
 import { plainText } from '../deploy/foreign-text.js'
+import { lastGit } from '../deploy/last-git.js'
 import { checkManager } from '../deploy/preflight.js'
 import { overlayOf, sourceOf, sourceText, sourceWords, spooled, type AskedSource, type PathKind } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
 import { installedApps } from '../release/manifest.js'
-import { listReleases } from '../release/store.js'
 import { chooseApp, readDeployWords } from './choose-app.js'
 import { openApp, placesFor } from './context.js'
 import { planText } from './deploy-plan-text.js'
@@ -72,7 +72,7 @@ export function kindOf(path: string): PathKind {
   return stat === undefined ? 'absent' : stat.isDirectory() ? 'folder' : stat.isFile() ? 'file' : 'other'
 }
 
-/** The source that is named, else the source folder of the app, else the repository that it was deployed from last. */
+/** The source that is named, else the source folder of the app, else the repository of the live release. */
 function chooseSource({ config, paths }: InstalledApp, word: string | undefined, { branch, commit, sha256 }: DeployOptions): AskedSource {
   const options = {
     ...surroundings(),
@@ -80,9 +80,9 @@ function chooseSource({ config, paths }: InstalledApp, word: string | undefined,
   }
   if (word !== undefined) return sourceOf(word, options)
   if (config.directory !== undefined) return sourceOf(config.directory, options)
-  const last = listReleases(paths).findLast(({ source }) => source.kind === 'git')?.source
-  if (last?.kind === 'git') return sourceOf(last.repository, { ...options, isRepository: true })
-  throw usage(`${paths.app} has no source folder, and was never deployed from git: what is to be deployed?`, `holdfast deploy ${paths.app} SOURCE   # a folder, an archive, an address, a git repository, or -`)
+  const last = lastGit(paths)
+  if (last !== undefined) return sourceOf(last.repository, { ...options, isRepository: true })
+  throw usage(`${paths.app} has no source folder, and no release of it from git was ever live: what is to be deployed?`, `holdfast deploy ${paths.app} SOURCE   # a folder, an archive, an address, a git repository, or -`)
 }
 
 function requestOf(app: InstalledApp, source: AskedSource, overlay: AskedSource | undefined, options: DeployOptions): DeployRequest {
