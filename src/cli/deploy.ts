@@ -9,7 +9,7 @@ import { fetchEnvironment, isDeploying } from '../deploy/deploy-unit.js'
 import { plainText } from '../deploy/foreign-text.js'
 import { lastGit } from '../deploy/last-git.js'
 import { checkManager } from '../deploy/preflight.js'
-import { overlayOf, sourceOf, sourceText, sourceWords, spooled, type AskedSource, type PathKind } from '../deploy/source-of.js'
+import { overlayOf, sourceOf, sourceText, sourceArguments, spooled, type AskedSource, type PathKind } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
 import { installedApps } from '../release/manifest.js'
 import { chooseApp, readDeployWords } from './choose-app.js'
@@ -98,7 +98,7 @@ function requestOf(app: InstalledApp, source: AskedSource, overlay: AskedSource 
     ...(overlay === undefined ? {} : { overlay: spooled(overlay, files.overlay) }),
     switches: { install: options.install !== false, migrate: options.migrate !== false, migrateOnly: options.migrateOnly === true },
     env: fetchEnvironment(process.env),
-    again: readRemote(options)?.again ?? commandText(['deploy', app.paths.app, ...sourceWords(source), ...overlayWords(overlay), ...switchWords(options)], options),
+    again: readRemote(options)?.again ?? commandText(['deploy', app.paths.app, ...sourceArguments(source), ...overlayWords(overlay), ...switchWords(options)], options),
     owner: ownIdentity(),
   }
 }
@@ -117,7 +117,7 @@ function readRemote({ remote }: DeployOptions): RemoteClient | undefined {
 const withName = (asked: AskedSource, name: string | undefined): AskedSource => (asked.kind === 'input' && name !== undefined ? { ...asked, name } : asked)
 
 export const overlayWords = (overlay: AskedSource | undefined): string[] =>
-  overlay === undefined ? [] : ['--overlay', ...sourceWords(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]
+  overlay === undefined ? [] : ['--overlay', ...sourceArguments(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]
 
 /** The switches as they were given. */
 export const switchWords = ({ install, migrate, migrateOnly }: DeployOptions): string[] => [

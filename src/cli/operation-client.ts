@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
+import { shellWord } from '../config/shell.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { FrameReader } from '../deploy/deploy-frames.js'
 import { sshClient, whoAsks } from '../deploy/deploy-owner.js'
@@ -11,7 +12,6 @@ import { plainText } from '../deploy/foreign-text.js'
 import { operationWords } from '../deploy/progress.js'
 import type { AskedSource } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
-import { shellWord } from '../release/instance.js'
 import { cliPath, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
@@ -37,7 +37,7 @@ export const whoAsksHere = (): string => whoAsks(process.env, userInfo().usernam
 
 /** A command of this program, to paste into a shell. */
 export const commandText = (words: readonly string[], { user }: GlobalOptions): string =>
-  ['holdfast', ...(user === true ? ['--user'] : []), ...words].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellWord(word))).join(' ')
+  ['holdfast', ...(user === true ? ['--user'] : []), ...words].map(shellWord).join(' ')
 
 /** What Ctrl-C and a lost terminal do, which changes with what is under way. */
 export class Interrupts {

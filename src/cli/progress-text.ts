@@ -1,6 +1,6 @@
 import { lineText, plainText } from '../deploy/foreign-text.js'
 import { operationWords, type DeployEvent, type OperationKind, type StepName } from '../deploy/progress.js'
-import { bytesWords } from './words.js'
+import { bytesWords, durationWords } from './words.js'
 
 export interface TextOptions {
   /** Its name. Default: what the first event says. */
@@ -98,11 +98,4 @@ export function barText({ done, total, unit }: { done: number; total?: number; u
   const width = 24
   const full = Math.min(width, Math.floor((done / total) * width))
   return `[${'#'.repeat(full)}${'-'.repeat(width - full)}]  ${words(done)} of ${words(total)}`
-}
-
-/** `0.4 s`, `12.3 s`, `2 min 5 s`. */
-export function durationWords(ms: number, digits: 0 | 1 = 1): string {
-  if (ms < 59_950) return `${(Math.max(0, ms) / 1000).toFixed(digits)} s`
-  const seconds = Math.round(ms / 1000)
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
 }

@@ -6,13 +6,13 @@ import type { Readable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
 import { isatty } from 'node:tty'
 import { loadConfig } from '../config/load.js'
+import { quoteWord } from '../config/shell.js'
 import { frameStream } from '../deploy/deploy-frames.js'
 import { lineText } from '../deploy/foreign-text.js'
 import { LineSplitter } from '../deploy/hook-output.js'
 import { longestEvent, parseEvent, parseReady } from '../deploy/parse-event.js'
-import { overlayOf, sourceOf, sourceText, sourceWords, type AskedSource } from '../deploy/source-of.js'
+import { overlayOf, sourceOf, sourceText, sourceArguments, type AskedSource } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
-import { shellWord } from '../release/instance.js'
 import { packFolder } from '../release/pack.js'
 import { nameInFolder, readDeployWords } from './choose-app.js'
 import { kindOf, overlayWords, switchWords, type DeployOptions, type RemoteClient } from './deploy.js'
@@ -59,7 +59,7 @@ export function planRemote(host: string, words: readonly string[], options: Depl
   if (source?.kind === 'input' && overlay?.kind === 'input') throw usage('the source and the overlay cannot both be standard input', 'give one of them as a file')
   const app = given.app ?? (source?.kind === 'directory' ? nameInFolder(source.path) : undefined) ?? nameInFolder(process.cwd())
   const client: RemoteClient = {
-    again: commandText(['deploy', ...(app === undefined ? [] : [app]), ...(source === undefined ? [] : sourceWords(source)), ...overlayWords(overlay), ...switchWords(options), '--to', host], options),
+    again: commandText(['deploy', ...(app === undefined ? [] : [app]), ...(source === undefined ? [] : sourceArguments(source)), ...overlayWords(overlay), ...switchWords(options), '--to', host], options),
     ...(source === undefined ? {} : { name: sourceText(source) }),
     ...(overlay === undefined ? {} : { overlayName: sourceText(overlay) }),
   }
@@ -85,9 +85,9 @@ function wordsThere(asked: AskedSource | undefined): { place?: string; options: 
     case undefined:
       return { options: [] }
     case 'git':
-      return { place: asked.repository, options: sourceWords(asked).slice(1) }
+      return { place: asked.repository, options: sourceArguments(asked).slice(1) }
     case 'address':
-      return { place: asked.url, options: sourceWords(asked).slice(1) }
+      return { place: asked.url, options: sourceArguments(asked).slice(1) }
     case 'directory':
       return { place: '-', options: [] }
     case 'archive':
@@ -107,7 +107,7 @@ export function sshArgs(host: string, command: readonly string[], { user, env }:
   // The units there are root's: so is who deploys, but for the apps of a user's own manager.
   const script = user ? 'exec "$@"' : 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi'
   // ssh joins words by blanks, and the account's shell there reads them: so they are quoted for it.
-  const remote = ['exec', 'sh', '-c', shellWord(script), 'sh', ...command.map(shellWord)].join(' ')
+  const remote = ['exec', 'sh', '-c', quoteWord(script), 'sh', ...command.map(quoteWord)].join(' ')
   const ssh = (env['HOLDFAST_SSH'] ?? '').trim().split(/\s+/).filter((word) => word !== '')
   return [...(ssh.length === 0 ? ['ssh'] : ssh), '-T', '-o', 'ServerAliveInterval=15', '--', host, remote]
 }

@@ -11,8 +11,12 @@ export function spanWords(ms: number): string {
   return join(Math.floor(hours / 24), 'd', hours % 24, 'h')
 }
 
-/** How long something took: tenths of a second below a minute, `12.1 s`, then as `spanWords`. */
-export const durationWords = (ms: number): string => (ms < 59_950 ? `${(ms / 1000).toFixed(1)} s` : spanWords(ms))
+/** How long something took: `0.4 s`, `12.3 s`, `2 min 5 s`, then as `spanWords`. @param digits of the seconds below a minute */
+export function durationWords(ms: number, digits: 0 | 1 = 1): string {
+  if (ms < 59_950) return `${(Math.max(0, ms) / 1000).toFixed(digits)} s`
+  const seconds = Math.round(ms / 1000)
+  return seconds < 3_600 ? join(Math.floor(seconds / 60), 'min', seconds % 60, 's') : spanWords(ms)
+}
 
 /** Bytes as systemd writes them: `712.0K`, `45.3M`, `1.2G`. */
 export function bytesWords(bytes: number): string {

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
+import { shellWord } from '../config/shell.js'
 import { parseAddress, showAddress } from '../config/web-address.js'
 import { HoldfastError } from '../errors.js'
+import { takeDigits } from '../release/address.js'
 import type { SourceSpec } from '../release/source-spec.js'
 
 /** What lies at a path, as far as a source is concerned. */
@@ -32,12 +34,12 @@ export function sourceOf(word: string, options: SourceOptions): AskedSource {
   const asked = readWord(word, options)
   if (asked.kind !== 'git') refuseGitOptions(asked, options)
   if (options.sha256 === undefined) {
-    if (asked.kind === 'address') throw usage(`${sourceText(asked)} needs the checksum of what is expected there`, `sha256sum FILE, where it was made; then: holdfast deploy … ${shellText(sourceText(asked))} --sha256 SUM`)
+    if (asked.kind === 'address') throw usage(`${sourceText(asked)} needs the checksum of what is expected there`, `sha256sum FILE, where it was made; then: holdfast deploy … ${shellWord(sourceText(asked))} --sha256 SUM`)
     return asked
   }
   if (asked.kind === 'git') throw usage('--sha256 is the checksum of an archive, and this source is a git repository', '--commit names what is expected of one')
   if (asked.kind === 'directory') throw usage(`--sha256 is the checksum of an archive, and ${asked.path} is a folder`, 'leave it out')
-  return { ...asked, sha256: checksum('--sha256', options.sha256) }
+  return { ...asked, sha256: takeDigits(options.sha256, sourceText(asked)) }
 }
 
 /**
@@ -47,7 +49,7 @@ export function sourceOf(word: string, options: SourceOptions): AskedSource {
 export function overlayOf(word: string, options: Pick<SourceOptions, 'sha256' | 'cwd' | 'kindOf'>): AskedSource {
   const asked = readWord(word, options)
   if (asked.kind === 'directory' || asked.kind === 'git') throw usage(`--overlay takes an archive, and ${word} is a ${asked.kind === 'git' ? 'git repository' : 'folder'}`, `tar -czf overlay.tar.gz -C FOLDER .; then: --overlay overlay.tar.gz`)
-  if (options.sha256 !== undefined) return { ...asked, sha256: checksum('--overlay-sha256', options.sha256) }
+  if (options.sha256 !== undefined) return { ...asked, sha256: takeDigits(options.sha256, `the overlay ${sourceText(asked)}`) }
   if (asked.kind === 'address') throw usage(`--overlay ${sourceText(asked)} needs the checksum of what is expected there`, 'add --overlay-sha256 SUM')
   return asked
 }
@@ -74,8 +76,8 @@ export function sourceText(asked: AskedSource): string {
   }
 }
 
-/** The words that ask for the same again, without credentials. */
-export function sourceWords(asked: AskedSource): string[] {
+/** The words of a command line that ask for the same again, without credentials. */
+export function sourceArguments(asked: AskedSource): string[] {
   switch (asked.kind) {
     case 'input':
       return ['-']
@@ -122,7 +124,7 @@ function readWord(word: string, { branch, commit, isRepository = false, cwd, kin
     case 'file':
       return { kind: 'archive', path, name: path.slice(path.lastIndexOf('/') + 1) }
     case 'other':
-      throw usage(`${path} is neither a folder nor a file`, `to read it as an archive: holdfast deploy APP - < ${shellText(word)}`)
+      throw usage(`${path} is neither a folder nor a file`, `to read it as an archive: holdfast deploy APP - < ${shellWord(word)}`)
     case 'absent':
       throw usage(`there is no ${path}`, 'name a folder, an archive, an address, a git repository, or - for standard input')
   }
@@ -131,11 +133,6 @@ function readWord(word: string, { branch, commit, isRepository = false, cwd, kin
 function refuseGitOptions(asked: AskedSource, { branch, commit }: SourceOptions): void {
   if (branch === undefined && commit === undefined) return
   throw usage(`${branch === undefined ? '--commit' : '--branch'} is about a git repository, and ${sourceText(asked)} is none`, 'name the repository, or leave it out')
-}
-
-function checksum(option: string, value: string): string {
-  if (!/^[0-9a-f]{64}$/i.test(value)) throw usage(`${option} takes 64 hexadecimal digits, as sha256sum(1) prints them; this has ${value.length} characters`, 'sha256sum FILE')
-  return value.toLowerCase()
 }
 
 /** git-check-ref-format(1), as far as it keeps a name from being something else. */
@@ -152,7 +149,5 @@ function commitName(name: string): string {
 
 /** Without credentials: a path and `git@host:path` have none. */
 const showPlace = (place: string): string => (/^[a-z]+:\/\//.test(place) ? showAddress(place) : place)
-
-const shellText = (word: string): string => (/^[\w./@%+=:,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
 
 const usage = (message: string, hint: string): HoldfastError => new HoldfastError('usage', message, { hint })
