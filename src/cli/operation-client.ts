@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
+import { shellWord } from '../config/shell.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { FrameReader } from '../deploy/deploy-frames.js'
 import { sshClient, whoAsks } from '../deploy/deploy-owner.js'
@@ -7,15 +8,15 @@ import { makeStaging, removeStaging, stagingFolder, type OperationRequest } from
 import { spoolFiles } from '../deploy/deploy-site.js'
 import { spool } from '../deploy/deploy-spool.js'
 import { followDeploy, holderOf, isDeploying, startDeploy } from '../deploy/deploy-unit.js'
+import { plainText } from '../deploy/foreign-text.js'
 import { operationWords } from '../deploy/progress.js'
 import type { AskedSource } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
-import { shellWord } from '../release/instance.js'
 import { cliPath, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
 import { version } from './version.js'
-import { plainText, spanWords } from './words.js'
+import { spanWords } from './words.js'
 
 /** What a deploy, a rollback and an apply share on their command lines. */
 export interface ClientOptions extends GlobalOptions {
@@ -36,7 +37,7 @@ export const whoAsksHere = (): string => whoAsks(process.env, userInfo().usernam
 
 /** A command of this program, to paste into a shell. */
 export const commandText = (words: readonly string[], { user }: GlobalOptions): string =>
-  ['holdfast', ...(user === true ? ['--user'] : []), ...words].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellWord(word))).join(' ')
+  ['holdfast', ...(user === true ? ['--user'] : []), ...words].map(shellWord).join(' ')
 
 /** What Ctrl-C and a lost terminal do, which changes with what is under way. */
 export class Interrupts {
@@ -111,9 +112,11 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
     process.stderr.write('Nothing was begun.\n')
   }
   interrupts.handle(forget)
+  let begunAt = Date.now()
   await withStaging(app, request, inputs, options, async (gone) => {
     for (;;) {
       interrupts.hold()
+      begunAt = Date.now()
       const started = await startDeploy(paths, systemd, { node: process.execPath, cli: cliPath() }, request.id)
       if (started === 'started') break
       interrupts.handle(forget)
@@ -125,7 +128,7 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
     printer.clear()
     if (options.json !== true) print(`It goes on. To see how: ${commandText(['logs', paths.app, '-f'], options)}`)
   })
-  const end = await followDeploy(app, request.id, request.again, (event) => printer.event(event))
+  const end = await followDeploy(app, request, begunAt, (event) => printer.event(event))
   printer.event(end)
   if (isNeeded(inputs, options)) process.stdin.destroy()
   return end.status

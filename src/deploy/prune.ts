@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { mirrorName } from '../release/git-mirror.js'
@@ -78,6 +78,8 @@ function busy({ app, scope }: AppPaths, deploy: ObservedDeploy): HoldfastError {
 function unusedMirrors({ state }: AppPaths, kept: readonly Release[]): string[] {
   const used = new Set(kept.flatMap(({ source }) => (source.kind === 'git' ? [mirrorName(source.repository)] : [])))
   const folder = join(state, 'git')
+  // What a link leads to is nobody's mirror.
+  if (lstatSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) return []
   return namesIn(folder).filter((name) => !used.has(name.replace(/\.\w+$/, ''))).map((name) => join(folder, name))
 }
 

@@ -1,7 +1,6 @@
 import { existsSync, lstatSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { appNamePattern } from '../config/names.js'
 import { HoldfastError } from '../errors.js'
 import { findUnfinished } from '../release/durable-file.js'
 import { listDropIns } from '../release/instance-drop-in.js'
@@ -28,10 +27,10 @@ export interface UninstallPlan {
   dropIns: string[]
 }
 
-/** Plans an uninstall. Reads files, changes nothing. @throws HoldfastError `not-installed` or `unit-edited` */
+/** Plans an uninstall. Reads files, changes nothing. @throws HoldfastError `usage`, `not-installed` or `unit-edited` */
 export function planUninstall(places: Places, app: string, { purge }: { purge: boolean }): UninstallPlan {
   const paths = pathsOf(places, app)
-  const manifest = appNamePattern.test(app) ? readManifest(paths) : undefined
+  const manifest = readManifest(paths)
   if (manifest === undefined) throw notInstalled(places, app)
   checkUnedited(manifest, paths)
   const data = findData(paths)
@@ -80,7 +79,7 @@ export async function uninstall({ paths, manifest, remove, removeEmpty }: Uninst
 
 export function notInstalled(places: Places, app: string): HoldfastError {
   const apps = installedApps(places)
-  const left = appNamePattern.test(app) ? findData(pathsOf(places, app)) : []
+  const left = findData(pathsOf(places, app))
   const where = places.scope === 'user' ? ' for this user' : ''
   return new HoldfastError(
     'not-installed',

@@ -154,10 +154,10 @@ describe('the history', () => {
     const lines = historyText(listHistory(entries, new Map())).split('\n').map((line) => line.replace(/^\S+ \S+ +/, ''))
     expect(lines).toEqual([
       expect.stringMatching(/WHAT +FROM +TO +TOOK +REQUESTS +OUTCOME$/),
-      '-           start   r1    r1  2.0 s  -         live as generation 2',
-      'ann         deploy  r1    -   0.1 s  -         interrupted in step fetch',
-      'ann@laptop  deploy  r1    -   1 min  -         failed in step migrate: the hook failed',
-      '-           -       -     r1  2.3 s  -         live as generation 1',
+      '-           start   r1    r1  2.0 s       -         live as generation 2',
+      'ann         deploy  r1    -   0.1 s       -         interrupted in step fetch',
+      'ann@laptop  deploy  r1    -   1 min 30 s  -         failed in step migrate: the hook failed',
+      '-           -       -     r1  2.3 s       -         live as generation 1',
     ])
   })
   it('has for programs every key of each, null for what there is not', () => {
@@ -173,7 +173,7 @@ describe('the history', () => {
   })
 })
 
-it.each([[0, '0.0 s'], [2345, '2.3 s'], [59_949, '59.9 s'], [59_960, '1 min'], [7_500_000, '2 h 5 min']])('%i ms took %s', (ms, text) => expect(durationWords(ms)).toBe(text))
+it.each([[0, '0.0 s'], [2345, '2.3 s'], [59_949, '59.9 s'], [59_960, '1 min'], [125_000, '2 min 5 s'], [3_599_600, '1 h'], [7_500_000, '2 h 5 min']])('%i ms took %s', (ms, text) => expect(durationWords(ms)).toBe(text))
 
 describe('what was pruned', () => {
   const remove = [release('r1', { version: '1.0.0' }), release('r2')]

@@ -144,6 +144,15 @@ describe('pruning', () => {
     expect(readdirSync(join(paths.state, 'staging'))).toEqual(['sent'])
   })
 
+  it('does not follow a link in the place of the mirrors', async () => {
+    const paths = onDisk(releases('r4'), { live })
+    const others = join(paths.state, 'others')
+    mkdirSync(join(others, 'work'), { recursive: true })
+    symlinkSync(others, join(paths.state, 'git'))
+    const pruning = await planPruning(paths, systemd({}), 0)
+    expect(pruning.leftovers).toEqual([])
+  })
+
   it('removes the mirrors of repositories that no kept release is from', async () => {
     const git = (repository: string): Partial<Release> => ({ source: { kind: 'git', repository, branch: 'main', commit: 'c'.repeat(40) } })
     const shop = 'https://git.example/shop.git'
