@@ -41,7 +41,7 @@ async function handOverTo({ app, request, log, signal, since }: Operation, wante
   // Nobody listens any more once it is interrupted.
   ordered.catch(() => {})
   const result = await Promise.race([ordered, interrupted])
-  if (result.kind === 'failed') throw new StepError(result.reason, result.log, result.hint, 'handover-failed')
+  if (result.kind === 'failed') throw new StepError('handover-failed', result.reason, result)
   tell(`generation ${result.generation}`)
   return result
 }

@@ -103,11 +103,13 @@ async function giveUp(handover: Handover, verdict: Verdict & { kind: 'failed' })
   await discard(app, generation)
   const log = await app.systemd.logTail(verdict.unit, verdict.invocation, 60)
 
-  restoreWanted(app.paths, state)
   const serving = await servingGeneration(app)
   const durationMs = performance.now() - begin
   const reason = `${verdict.unit} ${verdict.reason}`
   tellFailed(handover, { unit: verdict.unit, reason, log, serving, durationMs })
   await keepRecord(handover, { outcome: 'failed', reason, durationMs })
+  // Last: a full disk, which may be why it failed, must not keep that from being told.
+  restoreWanted(app.paths, state)
+  await wakeAfterDrain(handover)
   return { kind: 'failed', generation, release: choice.release.id, reason, log, serving }
 }
