@@ -1,11 +1,12 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { lookAgain, runAfterDrain } from '../../../src/deploy/after-drain.js'
+import { writeDeployRecord } from '../../../src/deploy/deploy-record.js'
+import { writeOrder } from '../../../src/deploy/request.js'
 import { readState, type State } from '../../../src/release/state.js'
 import { readRelease } from '../../../src/release/store.js'
-import { addRelease, bringUp, liveSince, makeApp, runInstance, writeState, type AppOnDisk } from './app-on-disk.js'
+import { addRelease, bringUp, liveSince, makeApp, makeOrder, runInstance, writeState, type AppOnDisk } from './app-on-disk.js'
 
+const deploy = { id: '20260201-000000-abcdef', by: 'anna', what: 'x', since: liveSince, step: 'migrate' } as const
 const afterDrain = { release: 'r2', generation: 2, since: liveSince }
 const failing = { active: 'failed', sub: 'failed', result: 'exit-code', exit: { how: 'exited', status: 7 } } as const
 
@@ -70,7 +71,7 @@ describe('hooks.after_drain', () => {
 
   it.each(['active', 'activating'])('waits for the end of a deploy that is %s', async (active) => {
     const on = makeShop()
-    writeFileSync(join(on.paths.state, 'deploy.json'), '{}')
+    writeDeployRecord(on.paths, deploy)
     on.systemd.set('shop-deploy.service', { active })
     expect(await runAfterDrain(on.app)).toBe(0)
     expect(hooks(on)).toEqual([])
@@ -78,7 +79,7 @@ describe('hooks.after_drain', () => {
   })
   it('does not wait for a deploy that was killed', async () => {
     const on = makeShop()
-    writeFileSync(join(on.paths.state, 'deploy.json'), '{}')
+    writeDeployRecord(on.paths, deploy)
     await runAfterDrain(on.app)
     expect(hooks(on)).toHaveLength(1)
   })
@@ -87,6 +88,22 @@ describe('hooks.after_drain', () => {
     on.systemd.set('shop-deploy.service')
     await runAfterDrain(on.app)
     expect(hooks(on)).toHaveLength(1)
+  })
+
+  it('waits while a handover to another release is ordered, and not for one to its own', async () => {
+    const on = makeShop()
+    writeOrder(on.paths, makeOrder('r1'))
+    await runAfterDrain(on.app)
+    expect([hooks(on), entryOf(on)]).toEqual([[], afterDrain])
+    writeOrder(on.paths, makeOrder('r2'))
+    await runAfterDrain(on.app)
+    expect(hooks(on)).toHaveLength(1)
+  })
+  it('waits while another release is wanted', async () => {
+    const on = makeShop()
+    bringUp(on, 'r2', 3, { afterDrain, wanted: 'r1' })
+    await runAfterDrain(on.app)
+    expect([hooks(on), entryOf(on)]).toEqual([[], afterDrain])
   })
 
   it('that fails is kept with its cause, marked on the release, and run again by hand alone', async () => {

@@ -78,7 +78,9 @@ export function bringUp(on: AppOnDisk, id: string, generation: number, over: Par
 /** An instance of a generation that serves, of which the record need not know. */
 export function runInstance({ paths, systemd }: AppOnDisk, id: string, generation: number, active = 'active'): void {
   mkdirSync(join(paths.instances, `${generation}.1`), { recursive: true })
-  symlinkSync(join(paths.releases, id), join(paths.instances, `${generation}.1/release`))
+  const link = join(paths.instances, `${generation}.1/release`)
+  rmSync(link, { force: true })
+  symlinkSync(join(paths.releases, id), link)
   systemd.set(`shop@${generation}.1.service`, { active })
 }
 
@@ -107,7 +109,8 @@ const anyRequest = () => ({ id: newDeployId(), app: 'shop', by: 'anna', env: {},
 export const deployOf = (path: string, over: Partial<DeployRequest> = {}): DeployRequest =>
   ({ ...anyRequest(), kind: 'deploy', what: path, source: { kind: 'directory', path }, switches: { install: true, migrate: true, migrateOnly: false }, ...over })
 
-export const rollbackTo = (id: string): RollbackRequest => ({ ...anyRequest(), kind: 'rollback', what: id, release: id, force: false })
+/** Without a name: to the last good one. */
+export const rollbackTo = (id?: string): RollbackRequest => ({ ...anyRequest(), kind: 'rollback', what: id ?? 'the last good release', ...(id === undefined ? {} : { release: id }), force: false })
 
 /** Runs an operation as its unit does, from the request that a client has left. */
 export async function run(on: AppOnDisk, request: OperationRequest, interrupt = new AbortController()): Promise<{ status: 0 | 1; events: DeployEvent[]; end: (DeployEvent & { type: 'end' }) | undefined }> {

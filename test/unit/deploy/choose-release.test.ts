@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest'
 import { chooseRelease } from '../../../src/deploy/choose-release.js'
 import { handOver } from '../../../src/deploy/handover.js'
 import { orderHandover } from '../../../src/deploy/order.js'
-import { readHistory } from '../../../src/release/history.js'
+import { planRollback } from '../../../src/deploy/rollback.js'
+import { appendHistory, readHistory } from '../../../src/release/history.js'
 import { readState } from '../../../src/release/state.js'
 import { wantedFile } from '../../../src/release/wanted.js'
 import { addRelease, bringUp, makeApp, makeOrder, serveOrders, type AppOnDisk } from './app-on-disk.js'
+import { historyOf } from './releases.js'
 
 function makeShop(): AppOnDisk {
   const on = makeApp()
@@ -42,9 +44,18 @@ describe('an order', () => {
     expect(await orderHandover(on.app, order)).toMatchObject({ kind: 'live', generation: 5, release: 'r3' })
     expect(readState(on.paths)).toMatchObject({ wanted: 'r3', live: { release: 'r3', generation: 5 } })
     expect(readHistory(on.paths)).toMatchObject([{ kind: 'deploy', by: 'anna', generation: 5, release: 'r3', outcome: 'live' }])
-    // What it took the place of: else a rollback, after the next deploy, would not find this one.
-    expect(readHistory(on.paths)[0]?.from).toBe('r1')
   })
+})
+
+it('a release that a killed handover brought in is where a rollback goes after the next deploy', async () => {
+  const on = makeShop()
+  for (const entry of historyOf('deploy r1')) appendHistory(on.paths, entry)
+  bringUp(on, 'r3', 4) // recorded, and killed before its line in the history
+  addRelease(on, 'r4', { createdAt: '2026-01-04T00:00:00.000Z' })
+  await handOver(on.app, orderOf('r3', 'r1'))
+  await handOver(on.app, orderOf('r4', 'r3'))
+  expect(readHistory(on.paths).map(({ release, from }) => [release, from])).toEqual([['r1', undefined], ['r3', 'r1'], ['r4', 'r3']])
+  expect(planRollback(on.app, readState(on.paths), undefined, { force: false }).target.id).toBe('r3')
 })
 
 describe('the file wanted', () => {

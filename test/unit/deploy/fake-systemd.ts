@@ -3,7 +3,8 @@ import { unitState } from './unit-state.js'
 
 /**
  * A systemd in memory, for tests that run the code from end to end: units with states, and what becomes of an order as
- * the test says it. A unit that is started runs at once, one that is stopped is gone at once.
+ * the test says it. A unit that is started runs at once, one that is stopped is gone at once; the one for the hook after a
+ * drain is only seen to be started, and has ended.
  */
 export class FakeSystemd implements Systemd {
   readonly scope = 'system'
@@ -52,7 +53,7 @@ export class FakeSystemd implements Systemd {
   async queueStart(units: readonly string[]): Promise<void> {
     for (const unit of units) {
       this.orders.push(`start ${unit}`)
-      this.set(unit, this.onStart(unit))
+      this.set(unit, { ...(unit.endsWith('-after-drain.service') ? { active: 'inactive', sub: 'dead' } : {}), ...this.onStart(unit) })
     }
   }
 

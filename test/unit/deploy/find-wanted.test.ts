@@ -1,10 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { findOnDisk, recordWanted, restoreWanted } from '../../../src/deploy/wanted.js'
+import { findOnDisk, findWanted, recordWanted, restoreWanted } from '../../../src/deploy/wanted.js'
+import { appendHistory } from '../../../src/release/history.js'
 import { readState, type State } from '../../../src/release/state.js'
-import { readRelease } from '../../../src/release/store.js'
+import { readRelease, writeRelease } from '../../../src/release/store.js'
 import { readWanted, wantedFile } from '../../../src/release/wanted.js'
 import { addRelease, liveSince, makeApp, writeState, type AppOnDisk } from './app-on-disk.js'
+import { historyOf } from './releases.js'
 
 const live = { generation: 1, release: 'r1', processes: 1, since: liveSince }
 
@@ -48,6 +50,17 @@ describe('what stands in the file', () => {
     const { paths } = makeShop()
     expect(findOnDisk(paths, readState(paths))).toEqual({ kind: 'nothing' })
   })
+})
+
+it('an order for a release past a hooks.after_drain that has run is refused', async () => {
+  const on = makeShop({ live: { ...live, generation: 5, release: 'r4' }, wanted: 'r4' })
+  for (const entry of historyOf('deploy r1', 'deploy r2', 'deploy r4')) appendHistory(on.paths, entry)
+  write(on, 'r1')
+  expect((await findWanted(on.app, readState(on.paths)))?.id).toBe('r1')
+  writeRelease(on.paths, { ...readRelease(on.paths, 'r2'), afterDrain: { at: liveSince, outcome: 'failed' } })
+  await expect(findWanted(on.app, readState(on.paths))).rejects.toMatchObject({ code: 'release-failed', hint: expect.stringContaining('holdfast rollback shop r1 --force') as string })
+  write(on, 'r2')
+  expect((await findWanted(on.app, readState(on.paths)))?.id).toBe('r2')
 })
 
 describe('what is wanted', () => {

@@ -154,6 +154,17 @@ describe('with hooks.after_drain', () => {
     expect(on.systemd.asked('start')).not.toContain('shop-after-drain.service')
   })
 
+  it('wakes it again where another release was to take its place, and failed', async () => {
+    const on = makeShop(hooked)
+    const afterDrain = { release: 'r1', generation: 3, since: '2026-01-01T00:00:00.000Z' }
+    recordHook(on, afterDrain)
+    on.systemd.onStart = (unit) => (unit.includes('@') ? failing : {})
+    await handOver(on.app, orderOf('r2', { afterDrain: true }))
+    expect(readState(on.paths)).toMatchObject({ wanted: 'r1', afterDrain })
+    expect(events(on)).not.toContain('after-drain-cancelled')
+    expect(on.systemd.asked('start').at(-1)).toBe('shop-after-drain.service')
+  })
+
   it('lets that of the same release wait on over a restart, as it was', async () => {
     const on = makeShop(hooked)
     const afterDrain = { release: 'r1', generation: 3, since: '2026-01-01T00:00:00.000Z' }

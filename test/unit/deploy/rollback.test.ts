@@ -82,3 +82,13 @@ it('looks again when its turn comes: what was allowed to the client may not be b
   expect(await run(on, { ...rollbackTo('r2'), force: true })).toMatchObject({ status: 0, end: { outcome: 'live', release: 'r2', generation: 4 } })
   expect(readState(on.paths)).toMatchObject({ wanted: 'r2', live: { release: 'r2' } })
 })
+
+it('without a name goes to the one before what is live once its turn comes', async () => {
+  const on = makeShop()
+  serveOrders(on)
+  const request = rollbackTo()
+  addRelease(on, 'r4', { createdAt: '2026-01-04T00:00:00.000Z' })
+  appendHistory(on.paths, { at: '2026-01-04T00:00:00.000Z', kind: 'deploy', generation: 4, release: 'r4', from: 'r3', outcome: 'live', durationMs: 1 })
+  bringUp(on, 'r4', 4)
+  expect(await run(on, request)).toMatchObject({ status: 0, end: { release: 'r3' } })
+})
