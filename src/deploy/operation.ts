@@ -91,17 +91,19 @@ async function fail(work: Operation, began: State | undefined, error: unknown): 
     await cleanUp(work)
   }
   const serving = goesOn ? 'The handover goes on without it.' : await servingWords(app)
-  const message = `${reason}. ${serving}`
+  const message = `${reason.replace(/\.$/, '')}. ${serving}`
   app.story.tell('deploy-ended', `${operationNouns[request.kind]} ${request.what} by ${request.by} ended at step ${step}: ${message}`, {})
   const hint = isInterrupted ? (goesOn ? `holdfast status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
   log.tell({ type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs: log.durationMs, failure: { step, message, log: error instanceof StepError ? error.log : [], hint } })
 }
 
 /** What was to be brought up is not: what is live is wanted again. */
-function settleWanted({ app, log }: Operation): Promise<void> {
+function settleWanted({ app, request, log }: Operation): Promise<void> {
   return attempt(log, () => {
     const state = readState(app.paths)
-    if (log.release !== undefined && state.wanted === log.release && state.live?.release !== log.release) restoreWanted(app.paths, state)
+    // Of an apply, the file is what was asked for: it failed, wherever it did.
+    const isAsked = log.release !== undefined && state.wanted === log.release && state.live?.release !== log.release
+    if (isAsked || (request.kind === 'apply' && state.live !== undefined)) restoreWanted(app.paths, state)
   })
 }
 

@@ -73,9 +73,11 @@ describe('a deploy that fails at', () => {
     ['verify', ({ source }) => writeFileSync(join(source, 'holdfast.toml'), 'app = "shop"\ncommand = 1\n'), 'command'],
     ['install', (on) => hookFails(on, 1), 'hooks.install (true) exited with status 3'],
     ['migrate', (on) => hookFails(on, 2), 'hooks.migrate (true) exited with status 3'],
-    ['seal', (on) => {
-      on.app.config.source.maxBytes = 1
-    }, 'at most 1 are allowed'],
+    ['seal', ({ paths }) => {
+      const id = '20260101-000000-abcdef'
+      writeFileSync(join(paths.releases, `${id}.json`), '{}')
+      return { id }
+    }, 'there is a release 20260101-000000-abcdef already'],
     ['handover', (on) => {
       on.systemd.onStart = () => failing
     }, 'shop@4.1.service exited with status 3 before it was ready'],
