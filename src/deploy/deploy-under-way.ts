@@ -6,7 +6,7 @@ import { readDeployRecord, type DeployRecord } from './deploy-record.js'
 
 export interface ObservedDeploy {
   /** Undefined for the moment before it has written what it does, and where that cannot be read. */
-  record: Pick<DeployRecord, 'id' | 'kind' | 'by' | 'what' | 'since' | 'step'> | undefined
+  record: Pick<DeployRecord, 'id' | 'kind' | 'by' | 'what' | 'since' | 'step' | 'release'> | undefined
   /** False: it was killed, or the machine went down; the next deploy or apply ends or undoes it. */
   isRunning: boolean
 }

@@ -11,7 +11,7 @@ import type { DeployLog } from './deploy-log.js'
 import { removeDeployRecord } from './deploy-record.js'
 import { recoverDeploy } from './deploy-recover.js'
 import { removeStaging, type OperationRequest } from './deploy-request.js'
-import { isServing, observeInstances } from './observe.js'
+import { isServing, observeInstances, servingGeneration } from './observe.js'
 import { openRecord } from './open-record.js'
 import { operationNouns, operationWords, stepNames, stepsOf } from './progress.js'
 import { rollBack } from './rollback.js'
@@ -25,6 +25,8 @@ export interface Operation<Request = OperationRequest> {
   signal: AbortSignal
   /** ISO 8601, UTC. */
   since: string
+  /** Whether anything answered when it began. Default false. */
+  wasServing?: boolean
 }
 
 export type Outcome =
@@ -49,6 +51,7 @@ export async function operate(app: InstalledApp, request: OperationRequest, log:
     await recoverDeploy(app, request.id, (text) => log.note(text))
     began = await openRecord(app)
     log.keepRecord({ id: request.id, kind: request.kind, by: request.by, what: request.what, since: work.since, step: steps[0] ?? stepNames[0], ...(began.live === undefined ? {} : { began: began.live.release }) })
+    work.wasServing = (await servingGeneration(app)) !== undefined
     await waitForAfterDrain(app, signal, (text) => log.note(text))
     app.story.tell('deploy-begun', `${request.by} ${operationWords(request.kind, request.what)}.`, began.live === undefined ? {} : { previousGeneration: began.live.generation, previousRelease: began.live.release })
     const result = await carryOut(work, began)

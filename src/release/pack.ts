@@ -29,7 +29,7 @@ export async function packFolder(folder: string, out: Writable, options: PackOpt
   const pack = new Pack({ cwd: resolve(folder), gzip: { level: 6 }, portable: true, noDirRecurse: true, strict: true })
   // It cannot be stopped: once `out` has failed it reads on until its buffers are full, and may fail, too.
   let failure: Error | undefined
-  pack.on('error', (error: Error) => (failure ??= error))
+  pack.on('error', (error: unknown) => (failure ??= error as Error))
   const chunks = async function* (): AsyncIterable<Buffer> {
     for await (const chunk of pack as unknown as AsyncIterable<Buffer>) {
       bytes += chunk.length
