@@ -64,8 +64,9 @@ async function fetchFile(url: URL, file: string, options: FetchOptions & Downloa
   const { onProgress, onNote, signal } = options
   for (let retries = 0; ; retries += 1) {
     let taken = 0
+    let at = url
     try {
-      const { body, ...size } = await download(url, options)
+      const { body, ...size } = await download(url, { ...options, onAsk: (asked) => (at = asked) })
       return await spool(body, file, {
         what: showAddress(url.href),
         limitBytes: options.limitBytes,
@@ -78,8 +79,8 @@ async function fetchFile(url: URL, file: string, options: FetchOptions & Downloa
       })
     } catch (error) {
       signal?.throwIfAborted()
-      if (!isConnectionLost(error) || retries === mostRetries) throw explainDownloadError(error, url)
-      onNote?.(`the connection to ${url.host} was cut after ${formatSize(Math.ceil(taken / 1024) * 1024)}: beginning anew (${retries + 1} of ${mostRetries})`)
+      if (!isConnectionLost(error) || retries === mostRetries) throw explainDownloadError(error, at, url)
+      onNote?.(`the connection to ${at.host} was cut after ${formatSize(Math.ceil(taken / 1024) * 1024)}: beginning anew (${retries + 1} of ${mostRetries})`)
     }
   }
 }

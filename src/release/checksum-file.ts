@@ -1,3 +1,5 @@
+import { escapeControl } from '../config/quote.js'
+import { shellText } from '../config/shell-text.js'
 import { HoldfastError } from '../errors.js'
 
 /** No checksum file comes near it; a larger one is something else. */
@@ -18,9 +20,9 @@ export function findChecksum(text: string, name: string, where: string): string 
   if (sha256 !== undefined && candidates.size === 1) return sha256
   const what =
     lines.length === 0 ? 'holds no SHA-256, as sha256sum writes it'
-    : named.length > 0 ? `has ${candidates.size} different checksums of ${name}`
-    : `has ${lines.length} checksums, and none of ${name}`
-  throw new HoldfastError('fetch-failed', `the checksum file ${where} ${what}`, { hint: `write one where the archive is made: sha256sum ${name} > ${name}.sha256` })
+    : named.length > 0 ? `has ${candidates.size} different checksums of ${escapeControl(name)}`
+    : `has ${lines.length} checksums, and none of ${escapeControl(name)}`
+  throw new HoldfastError('fetch-failed', `the checksum file ${where} ${what}`, { hint: `write one where the archive is made: sha256sum ${shellText(name)} > ${shellText(`${name}.sha256`)}` })
 }
 
 function readLine(line: string): { sha256: string; name?: string } | undefined {
