@@ -50,7 +50,7 @@ async function fetchChecksum(spec: Extract<SourceSpec, { kind: 'address' }>, nam
     // Its size is no part of the archive's progress.
     const { onProgress: _onProgress, ...rest } = options
     await fetchFile(url, file, { ...rest, limitBytes: largestChecksumFileBytes })
-    return findChecksum(await readFile(file, 'latin1'), name, showAddress(url.href))
+    return findChecksum(await readFile(file, 'utf8'), name, showAddress(url.href))
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'fetch-failed' || error.message.startsWith('the checksum file')) throw error
     throw new HoldfastError('fetch-failed', `the checksum file: ${error.message}`, { ...(error.hint === undefined ? {} : { hint: error.hint }), cause: error })

@@ -13,7 +13,8 @@ export const largestChecksumFileBytes = 64 * 1024
  * @throws HoldfastError `fetch-failed` when there is none, or it is not clear which
  */
 export function findChecksum(text: string, name: string, where: string): string {
-  const lines = text.split(/\r?\n/).map(readLine).filter((line) => line !== undefined)
+  // Some editors, and PowerShell, begin a file with a byte order mark.
+  const lines = text.replace(/^\ufeff/, '').split(/\r?\n/).map(readLine).filter((line) => line !== undefined)
   const named = lines.filter((line) => line.name?.replace(/^.*\//, '') === name)
   const candidates = new Set((named.length > 0 ? named : lines).map(({ sha256 }) => sha256))
   const [sha256] = candidates

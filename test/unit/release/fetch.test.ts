@@ -451,6 +451,7 @@ describe('a checksum file', () => {
     ['the digits alone', sha256.toUpperCase()],
     ['another name, alone', `${sha256}  dist.tgz\n`],
     ['several', `${other}  shop.zip\n${sha256}  dist/shop.tgz\n${other}  x-shop.tgz\n`],
+    ['with a byte order mark', `\ufeff${sha256}  shop.tgz\n${other}  b\n`],
     ['signed', `-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n${sha256}  shop.tgz\n-----BEGIN PGP SIGNATURE-----\n\nabc\n`],
     ['twice the same', `${sha256}  shop.tgz\n${sha256}  shop.tgz\n`],
   ])('%s', (_what, text) => {
@@ -478,13 +479,13 @@ describe('a checksum file', () => {
     const asked: (string | undefined)[] = []
     const origin = await serve((request, response) => {
       asked.push(request.url)
-      response.end(request.url === '/shop.tgz' ? content : `${other}  x\n${sha256}  shop.tgz\n`)
+      response.end(request.url === '/shop.tgz' ? content : `\ufeff${other}  x\n${sha256}  shop.tgz\n`)
     })
     const progress: number[] = []
     const spec: SourceSpec = { kind: 'address', url: `${origin}/shop.tgz`, checksumUrl: `${origin}/SUMS` }
     expect(await fetchSource(spec, staging, options({ onProgress: ({ bytes }) => progress.push(bytes) }))).toMatchObject({ source: { sha256, url: `${origin}/shop.tgz` } })
     expect(asked).toEqual(['/SUMS', '/shop.tgz'])
-    expect(progress[0]).not.toBe(`${other}  x\n${sha256}  shop.tgz\n`.length)
+    expect(progress[0]).not.toBe(`\ufeff${other}  x\n${sha256}  shop.tgz\n`.length)
     expect(readdirSync(staging)).toEqual(['archive'])
   })
 
