@@ -6,12 +6,12 @@ import { FrameReader } from '../deploy/deploy-frames.js'
 import { sshClient, whoAsks } from '../deploy/deploy-owner.js'
 import { makeStaging, removeStaging, stagingFolder, type OperationRequest } from '../deploy/deploy-request.js'
 import { spoolFiles } from '../deploy/deploy-site.js'
-import { spool } from '../deploy/deploy-spool.js'
 import { followDeploy, holderOf, isDeploying, startDeploy } from '../deploy/deploy-unit.js'
 import { plainText } from '../deploy/foreign-text.js'
 import { operationWords } from '../deploy/progress.js'
 import type { AskedSource } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
+import { spoolInput } from '../release/spool.js'
 import { cliPath, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
@@ -80,7 +80,7 @@ export async function withStaging<T>(app: InstalledApp, request: OperationReques
     const input = isNeeded(asked, options) ? (process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>) : undefined
     const frames = input === undefined || options.remote === undefined ? undefined : new FrameReader(input)
     for (const [one, file] of [[asked.source, files.source], [asked.overlay, files.overlay]] as const) {
-      if (one?.kind === 'input' && input !== undefined) await spool(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
+      if (one?.kind === 'input' && input !== undefined) await spoolInput(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
     }
     // Only for as long as it has not begun: a deploy does not end with its client.
     void frames?.end().then(() => gone.abort(new HoldfastError('fetch-failed', 'the connection ended: nothing was begun')), () => {})
