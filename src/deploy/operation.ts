@@ -96,7 +96,7 @@ async function fail(work: Operation, began: State | undefined, error: unknown): 
   const serving = goesOn ? 'The handover goes on without it.' : await servingWords(app)
   const message = `${reason.replace(/\.$/, '')}. ${serving}`
   app.story.tell('deploy-ended', `${operationNouns[request.kind]} ${request.what} by ${request.by} ended at step ${step}: ${message}`, {})
-  const hint = isInterrupted ? (goesOn ? `holdfast status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
+  const hint = isInterrupted ? (goesOn ? `holdfast ${app.paths.scope === 'user' ? '--user ' : ''}status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
   log.tell({ type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs: log.durationMs, failure: { step, message, log: error instanceof StepError ? error.log : [], hint } })
 }
 
