@@ -5,7 +5,8 @@ import { ownIdentity } from '../deploy/deploy-owner.js'
 import { planDeploy } from '../deploy/deploy-plan.js'
 import { newDeployId, removeStaging, stagingFolder, type DeployRequest } from '../deploy/deploy-request.js'
 import { spoolFiles } from '../deploy/deploy-site.js'
-import { fetchEnvironment, isDeploying } from '../deploy/deploy-unit.js'
+import { deployWords, observeDeploy } from '../deploy/deploy-under-way.js'
+import { fetchEnvironment } from '../deploy/deploy-unit.js'
 import { plainText } from '../deploy/foreign-text.js'
 import { lastGit } from '../deploy/last-git.js'
 import { checkManager } from '../deploy/preflight.js'
@@ -17,7 +18,7 @@ import { openApp, placesFor } from './context.js'
 import { planText } from './deploy-plan-text.js'
 import { print } from './output.js'
 import { barText } from './progress-text.js'
-import { busyText, commandText, Interrupts, isNeeded, operateInUnit, whoAsksHere, withStaging, type ClientOptions } from './operation-client.js'
+import { commandText, Interrupts, isNeeded, operateInUnit, whoAsksHere, withStaging, type ClientOptions } from './operation-client.js'
 import { progressPrinter } from './progress-printer.js'
 
 export interface DeployOptions extends ClientOptions {
@@ -135,7 +136,8 @@ async function showPlan(app: InstalledApp, source: AskedSource, overlay: AskedSo
   if (options.json === true) print(JSON.stringify(plan, null, 2))
   else {
     print(planText(plan))
-    if (await isDeploying(app.paths, app.systemd)) print(`Now, ${busyText(app)}.`)
+    const now = await observeDeploy(app.paths, app.systemd)
+    if (now?.isRunning === true) print(`Now, ${deployWords(app.paths.app, now.record)}.`)
   }
   if (isNeeded({ source, overlay }, options)) process.stdin.destroy()
   return 0

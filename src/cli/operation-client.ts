@@ -6,17 +6,16 @@ import { FrameReader } from '../deploy/deploy-frames.js'
 import { sshClient, whoAsks } from '../deploy/deploy-owner.js'
 import { makeStaging, removeStaging, stagingFolder, type OperationRequest } from '../deploy/deploy-request.js'
 import { spoolFiles } from '../deploy/deploy-site.js'
-import { spool } from '../deploy/deploy-spool.js'
-import { followDeploy, holderOf, isDeploying, startDeploy } from '../deploy/deploy-unit.js'
-import { plainText } from '../deploy/foreign-text.js'
-import { operationWords } from '../deploy/progress.js'
+import { deployWords, observeDeploy, type ObservedDeploy } from '../deploy/deploy-under-way.js'
+import { followDeploy, startDeploy } from '../deploy/deploy-unit.js'
 import type { AskedSource } from '../deploy/source-of.js'
+import { requireInstalled } from '../deploy/uninstall-mark.js'
 import { HoldfastError } from '../errors.js'
+import { spoolInput } from '../release/spool.js'
 import { cliPath, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
 import { version } from './version.js'
-import { spanWords } from './words.js'
 
 /** What a deploy, a rollback and an apply share on their command lines. */
 export interface ClientOptions extends GlobalOptions {
@@ -80,7 +79,7 @@ export async function withStaging<T>(app: InstalledApp, request: OperationReques
     const input = isNeeded(asked, options) ? (process.stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>) : undefined
     const frames = input === undefined || options.remote === undefined ? undefined : new FrameReader(input)
     for (const [one, file] of [[asked.source, files.source], [asked.overlay, files.overlay]] as const) {
-      if (one?.kind === 'input' && input !== undefined) await spool(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
+      if (one?.kind === 'input' && input !== undefined) await spoolInput(frames?.archive() ?? { [Symbol.asyncIterator]: () => input }, file, config.source.maxBytes)
     }
     // Only for as long as it has not begun: a deploy does not end with its client.
     void frames?.end().then(() => gone.abort(new HoldfastError('fetch-failed', 'the connection ended: nothing was begun')), () => {})
@@ -103,7 +102,8 @@ export const isNeeded = ({ source, overlay }: Inputs, { remote }: ClientOptions)
 export async function operateInUnit(app: InstalledApp, request: OperationRequest, inputs: Inputs, options: ClientOptions): Promise<number> {
   const { paths, systemd } = app
   // Before anything is sent for nothing.
-  if (options.wait !== true && (await isDeploying(paths, systemd))) throw busy(app, options)
+  const before = options.wait === true ? undefined : await observeDeploy(paths, systemd)
+  if (before?.isRunning === true) throw busy(app, before, options)
   const printer = progressPrinter(paths.app, { json: options.json === true })
   const interrupts = new Interrupts()
   const forget = (): void => {
@@ -115,12 +115,13 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
   let begunAt = Date.now()
   await withStaging(app, request, inputs, options, async (gone) => {
     for (;;) {
+      requireInstalled(paths)
       interrupts.hold()
       begunAt = Date.now()
       const started = await startDeploy(paths, systemd, { node: process.execPath, cli: cliPath() }, request.id)
       if (started === 'started') break
       interrupts.handle(forget)
-      if (options.wait !== true) throw busy(app, options)
+      if (options.wait !== true) throw busy(app, await observeDeploy(paths, systemd), options)
       await waitUntilFree(app, printer, gone)
     }
   })
@@ -134,29 +135,26 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
   return end.status
 }
 
-/** Of several that wait, one gets the lock, and the others wait on. */
-async function waitUntilFree(app: InstalledApp, printer: ProgressPrinter, gone: AbortSignal): Promise<void> {
+/**
+ * Of several that wait, one gets the lock, and the others wait on.
+ * @throws HoldfastError `not-installed` when the app is removed meanwhile
+ */
+export async function waitUntilFree({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>, printer: Pick<ProgressPrinter, 'event' | 'activity' | 'clear'>, gone: AbortSignal): Promise<void> {
   let told: string | undefined
-  while (await isDeploying(app.paths, app.systemd)) {
+  for (;;) {
     gone.throwIfAborted()
-    const holder = holderOf(app.paths)
-    if (holder !== undefined && holder.id !== told) printer.event({ type: 'note', text: `waiting: ${busyText(app)}` })
-    told = holder?.id ?? told
-    printer.activity(`waiting: ${busyText(app)}`)
+    requireInstalled(paths)
+    const deploy = await observeDeploy(paths, systemd)
+    if (deploy?.isRunning !== true) break
+    const text = `waiting: ${deployWords(paths.app, deploy.record)}`
+    if (deploy.record !== undefined && deploy.record.id !== told) printer.event({ type: 'note', text })
+    told = deploy.record?.id ?? told
+    printer.activity(text)
     await delay(500)
   }
   printer.clear()
 }
 
-function busy(app: InstalledApp, options: ClientOptions): HoldfastError {
-  return new HoldfastError('busy', busyText(app), { hint: `add --wait; or see how far it is: ${commandText(['logs', app.paths.app, '-f'], options)}` })
-}
-
-/** `anna deploys /srv/x to shop since 10:31 (2 min), now at step install`. */
-export function busyText({ paths }: InstalledApp): string {
-  const holder = holderOf(paths)
-  if (holder === undefined) return `somebody else deploys ${paths.app}, or prunes its releases`
-  const { kind = 'deploy', by, what, since, step } = holder
-  const time = new Date(since).toTimeString().slice(0, 5)
-  return `${plainText(by)} ${operationWords(kind, plainText(what), paths.app)} since ${time} (${spanWords(Date.now() - Date.parse(since))}), now at step ${step}`
+function busy({ paths }: InstalledApp, deploy: ObservedDeploy | undefined, options: ClientOptions): HoldfastError {
+  return new HoldfastError('busy', deployWords(paths.app, deploy?.record), { hint: `add --wait; or see how far it is: ${commandText(['logs', paths.app, '-f'], options)}` })
 }

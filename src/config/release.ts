@@ -108,6 +108,8 @@ export function loadReleaseConfig(installed: Config, releaseFolder: string, opti
 
 function listDifferences(installed: Config, release: Config): string[] {
   const listed = Object.entries(installedKeys)
+    // A release that comes another way has no source folder, and means nothing by it.
+    .filter(([key]) => key !== 'directory' || release.directory !== undefined)
     .map(([key, showValue]) => compare(showKey(key), showValue(installed), showValue(release)))
   const names = new Set([...installed.listen, ...release.listen].map(({ name }) => name))
   for (const name of names) {

@@ -23,5 +23,6 @@ export function showAddress(address: string): string {
   url.password = ''
   url.search = ''
   url.hash = ''
-  return url.href.replaceAll('%7Bversion%7D', '{version}')
+  // A quote would end the quotes that a hint puts around it.
+  return url.href.replaceAll('%7Bversion%7D', '{version}').replaceAll("'", '%27')
 }

@@ -42,8 +42,12 @@ export async function wakeAfterDrain({ app, state }: Handover): Promise<void> {
   const { paths, story, systemd } = app
   const { afterDrain } = readState(paths)
   const before = state.afterDrain
-  if (before !== undefined && before.begun === undefined && before.generation !== afterDrain?.generation) {
-    story.tell('after-drain-cancelled', `hooks.after_drain of release ${before.release}, which still waited, is cancelled: another one is live.`, { release: before.release })
+  if (before !== undefined && before.generation !== afterDrain?.generation) {
+    if (before.begun === undefined) {
+      story.tell('after-drain-cancelled', `hooks.after_drain of release ${before.release}, which still waited, is cancelled: another one is live.`, { release: before.release })
+    }
+    // What failed is nobody's concern any more.
+    if (before.failed !== undefined) await systemd.resetFailed([afterDrainService(paths.app)])
   }
   if (afterDrain !== undefined && afterDrain.failed === undefined) await systemd.queueStart([afterDrainService(paths.app)])
 }

@@ -3,10 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../errors.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { runProgram } from '../systemd/systemctl.js'
+import { runProgram } from '../run-program.js'
 import { deployService, hookService } from '../units/names.js'
 import { EventReader, eventsFile } from './deploy-events.js'
-import { readDeployRecord, type DeployRecord } from './deploy-record.js'
+import { isDeploying } from './deploy-under-way.js'
 import { findEnd, type Seen } from './lost-end.js'
 import type { DeployEvent, StepName } from './progress.js'
 
@@ -64,15 +64,6 @@ export async function startDeploy(paths: AppPaths, systemd: Systemd, programs: {
     await systemd.resetFailed([unit, hookService(paths.app)])
   }
 }
-
-/** Whether a deploy, or whatever else takes its lock, runs now. */
-export async function isDeploying(paths: AppPaths, systemd: Systemd): Promise<boolean> {
-  const [state] = await systemd.show([deployService(paths.app)])
-  return state !== undefined && state.active !== 'inactive' && state.active !== 'failed'
-}
-
-/** The deploy that holds the lock: undefined before it has written what it does. Only true while the lock is held. */
-export const holderOf = (paths: AppPaths): DeployRecord | undefined => readDeployRecord(paths)
 
 /** Polls, in milliseconds. */
 const followMs = 100

@@ -46,7 +46,7 @@ export async function handOver(app: InstalledApp, request: HandoverRequest): Pro
     for (const generation of new Set(plan.undo.map((instance) => instance.generation))) await discard(app, generation)
   }
 
-  const wanted = recordWanted(paths, recorded, choice.release)
+  const wanted = recordWanted(paths, recorded, choice.release, { keepsFile: request.from === 'record' && recorded.live !== undefined })
   const state = changeState(paths, wanted, (now) => ({ ...now, generation: plan.generation }))
   const handover: Handover = { app, request, state, choice, plan, begin }
   tellStart(handover)

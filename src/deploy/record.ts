@@ -1,7 +1,7 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { appendHistory, type HistoryEntry } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
-import { readState } from '../release/state.js'
+import { readState, type State } from '../release/state.js'
 import type { Release } from '../release/release.js'
 import { readRelease, removeUnfinished, writeRelease } from '../release/store.js'
 import type { Handover } from './plan.js'
@@ -21,7 +21,7 @@ export async function keepRecord(handover: Handover, result: Result): Promise<vo
       ...originOf(request),
       generation: plan.generation,
       release: choice.release.id,
-      ...(state.live === undefined ? {} : { from: state.live.release }),
+      ...previousOf(request, state),
       ...result,
       ...(result.outcome === 'failed' ? stepOf(request) : {}),
       durationMs: Math.round(totalMs(request, result.durationMs)),
@@ -64,6 +64,12 @@ function originOf(request: HandoverRequest): Pick<HistoryEntry, 'kind' | 'by'> {
   if (request.from !== 'order') return { kind: request.from === 'folder' ? 'restart' : 'start' }
   const { kind, by } = request.order
   return { kind, ...(by === undefined ? {} : { by }) }
+}
+
+/** What was live before. A handover that is run again after its release was recorded finds that release itself. */
+function previousOf(request: HandoverRequest, { live }: State): Pick<HistoryEntry, 'from'> {
+  const from = request.from === 'order' ? request.order.began : live?.release
+  return from === undefined ? {} : { from }
 }
 
 /** Of an operation, which has others before it. */

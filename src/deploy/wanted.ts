@@ -5,6 +5,7 @@ import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import { changeState, type State } from '../release/state.js'
 import { listReleases } from '../release/store.js'
+import { versionPattern } from '../release/version.js'
 import { denotes, readWanted, wantedFile, writeWanted } from '../release/wanted.js'
 import type { InstalledApp } from './app.js'
 import { fetchVersion } from './fetch-version.js'
@@ -45,6 +46,9 @@ export async function findWanted(app: InstalledApp, state: State): Promise<Relea
       refuseContract(app.paths, state, asked.release)
       return asked.release
     case 'elsewhere':
+      if (!versionPattern.test(asked.word)) {
+        throw new HoldfastError('release-failed', `${wantedFile(app.paths)} names ${JSON.stringify(asked.word.slice(0, 80))}, which is neither a release nor a version`, { hint: `holdfast ${app.paths.scope === 'user' ? '--user ' : ''}releases ${app.paths.app}   # those that there are` })
+      }
       return fetchVersion(app, asked.word)
   }
 }
@@ -58,10 +62,14 @@ function refuseContract(paths: AppPaths, { live }: State, target: Release): void
   })
 }
 
-/** Records what is about to be brought up. The file last: cut off in between, it names what is live, which is no order. */
-export function recordWanted(paths: AppPaths, began: State, release: Release): State {
+/**
+ * Records what is about to be brought up. The file last: cut off in between, it names what is live, which is no order.
+ * @param options `keepsFile`: what somebody wrote there is left for the next restart or apply; default false
+ */
+export function recordWanted(paths: AppPaths, began: State, release: Release, { keepsFile = false } = {}): State {
+  const isAsked = keepsFile && findOnDisk(paths, began).kind !== 'nothing'
   const state = changeState(paths, began, (now) => ({ ...now, wanted: release.id }))
-  writeWanted(paths, release)
+  if (!isAsked) writeWanted(paths, release)
   return state
 }
 

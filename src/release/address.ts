@@ -50,7 +50,7 @@ async function fetchChecksum(spec: Extract<SourceSpec, { kind: 'address' }>, nam
     // Its size is no part of the archive's progress.
     const { onProgress: _onProgress, ...rest } = options
     await fetchFile(url, file, { ...rest, limitBytes: largestChecksumFileBytes })
-    return findChecksum(await readFile(file, 'latin1'), name, showAddress(url.href))
+    return findChecksum(await readFile(file, 'utf8'), name, showAddress(url.href))
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'fetch-failed' || error.message.startsWith('the checksum file')) throw error
     throw new HoldfastError('fetch-failed', `the checksum file: ${error.message}`, { ...(error.hint === undefined ? {} : { hint: error.hint }), cause: error })
@@ -64,8 +64,9 @@ async function fetchFile(url: URL, file: string, options: FetchOptions & Downloa
   const { onProgress, onNote, signal } = options
   for (let retries = 0; ; retries += 1) {
     let taken = 0
+    let at = url
     try {
-      const { body, ...size } = await download(url, options)
+      const { body, ...size } = await download(url, { ...options, onAsk: (asked) => (at = asked) })
       return await spool(body, file, {
         what: showAddress(url.href),
         limitBytes: options.limitBytes,
@@ -78,8 +79,8 @@ async function fetchFile(url: URL, file: string, options: FetchOptions & Downloa
       })
     } catch (error) {
       signal?.throwIfAborted()
-      if (!isConnectionLost(error) || retries === mostRetries) throw explainDownloadError(error, url)
-      onNote?.(`the connection to ${url.host} was cut after ${formatSize(Math.ceil(taken / 1024) * 1024)}: beginning anew (${retries + 1} of ${mostRetries})`)
+      if (!isConnectionLost(error) || retries === mostRetries) throw explainDownloadError(error, at, url)
+      onNote?.(`the connection to ${at.host} was cut after ${formatSize(Math.ceil(taken / 1024) * 1024)}: beginning anew (${retries + 1} of ${mostRetries})`)
     }
   }
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
+import { shellText } from '../config/shell-text.js'
 import { HoldfastError } from '../errors.js'
 import { measure, spool, type Spooled, type SpoolOptions } from './spool.js'
 
@@ -12,7 +13,7 @@ export async function takeArchive(path: string, target: string, options: Omit<Sp
   const handle = await openFile(path)
   try {
     const before = await handle.stat({ bigint: true })
-    if (!before.isFile()) throw new HoldfastError('fetch-failed', `${path} is ${before.isDirectory() ? 'a folder' : 'no regular file'}, not an archive`, { hint: `ls -ld ${path}` })
+    if (!before.isFile()) throw new HoldfastError('fetch-failed', `${path} is ${before.isDirectory() ? 'a folder' : 'no regular file'}, not an archive`, { hint: `ls -ld ${shellText(path)}` })
     const content = handle.createReadStream({ autoClose: false, highWaterMark: 1 << 20 })
     const all = { ...options, what: path, totalBytes: Number(before.size) }
     const result = path === target ? await measure(content, all) : await spool(content, target, all)
@@ -33,7 +34,7 @@ async function openFile(path: string): Promise<FileHandle> {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const what = code === 'ENOENT' ? `there is no file ${path}` : code === 'EACCES' || code === 'EPERM' ? `${path} may not be read by this user` : `${path} cannot be read: ${message}`
-    throw new HoldfastError('fetch-failed', what, { hint: `ls -l ${path}`, cause: error })
+    throw new HoldfastError('fetch-failed', what, { hint: `ls -l ${shellText(path)}`, cause: error })
   }
 }
 

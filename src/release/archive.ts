@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, lstatSync, openSync, readSync } from 'node:fs'
+import { shellText } from '../config/shell-text.js'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { refuseBroken } from './archive-refusal.js'
 import { gunzip, unzstd } from './decompress.js'
@@ -45,7 +46,7 @@ export interface Unpacked {
 export async function unpackArchive(file: string, folder: string, options: UnpackOptions): Promise<Unpacked> {
   const work = `${folder}.unpacking`
   for (const path of [folder, work]) {
-    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw new HoldfastError('release-failed', `${path} is there already`, { hint: `Once nothing else uses it: rm -r ${path}` })
+    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw new HoldfastError('release-failed', `${path} is there already`, { hint: `Once nothing else uses it: rm -r ${shellText(path)}` })
   }
   let fd: number | undefined
   let writer: TreeWriter | undefined

@@ -1,3 +1,5 @@
+import { escapeControl } from '../config/quote.js'
+import { shellText } from '../config/shell-text.js'
 import { HoldfastError } from '../errors.js'
 
 /** No checksum file comes near it; a larger one is something else. */
@@ -11,16 +13,17 @@ export const largestChecksumFileBytes = 64 * 1024
  * @throws HoldfastError `fetch-failed` when there is none, or it is not clear which
  */
 export function findChecksum(text: string, name: string, where: string): string {
-  const lines = text.split(/\r?\n/).map(readLine).filter((line) => line !== undefined)
+  // Some editors, and PowerShell, begin a file with a byte order mark.
+  const lines = text.replace(/^\ufeff/, '').split(/\r?\n/).map(readLine).filter((line) => line !== undefined)
   const named = lines.filter((line) => line.name?.replace(/^.*\//, '') === name)
   const candidates = new Set((named.length > 0 ? named : lines).map(({ sha256 }) => sha256))
   const [sha256] = candidates
   if (sha256 !== undefined && candidates.size === 1) return sha256
   const what =
     lines.length === 0 ? 'holds no SHA-256, as sha256sum writes it'
-    : named.length > 0 ? `has ${candidates.size} different checksums of ${name}`
-    : `has ${lines.length} checksums, and none of ${name}`
-  throw new HoldfastError('fetch-failed', `the checksum file ${where} ${what}`, { hint: `write one where the archive is made: sha256sum ${name} > ${name}.sha256` })
+    : named.length > 0 ? `has ${candidates.size} different checksums of ${escapeControl(name)}`
+    : `has ${lines.length} checksums, and none of ${escapeControl(name)}`
+  throw new HoldfastError('fetch-failed', `the checksum file ${where} ${what}`, { hint: `write one where the archive is made: sha256sum ${shellText(name)} > ${shellText(`${name}.sha256`)}` })
 }
 
 function readLine(line: string): { sha256: string; name?: string } | undefined {

@@ -5,6 +5,7 @@ import * as zlib from 'node:zlib'
 import { HoldfastError } from '../errors.js'
 import { refuseBroken } from './archive-refusal.js'
 import { pieceBytes } from './file-pieces.js'
+import { onlyZstdFrames } from './zstd-frames.js'
 
 /** Node has it from 22.15 on. */
 const { createZstdDecompress } = zlib as { createZstdDecompress?: (options: zlib.ZlibOptions) => Transform & { bytesWritten: number } }
@@ -42,7 +43,7 @@ export function isDamage(error: unknown): error is Error {
   return error instanceof Error && /^(Z_|ZSTD_|ERR_ZSTD)/.test(code)
 }
 
-/** zstd(1) itself refuses what follows the end, and windows of more than 128 MiB. */
+/** zstd(1) itself refuses windows of more than 128 MiB, and some of what may follow the end. */
 async function* runZstd(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
   const child = spawn('zstd', ['--decompress', '--stdout', '--quiet'], { stdio: ['pipe', 'pipe', 'pipe'] })
   let said = ''
@@ -50,7 +51,7 @@ async function* runZstd(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
     said = (said + text).slice(-1000)
   })
   let broken: Error | undefined
-  pipeline(Readable.from(source, { objectMode: false }), child.stdin, (error) => {
+  pipeline(Readable.from(onlyZstdFrames(source), { objectMode: false }), child.stdin, (error) => {
     // It has closed its end: its exit status tells why.
     if (error !== undefined && error !== null && error.code !== 'EPIPE') broken = error
     if (broken !== undefined) child.kill()

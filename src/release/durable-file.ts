@@ -8,7 +8,13 @@ import { HoldfastError } from '../errors.js'
  * temporary name beside it, synced, renamed, and the folder synced. Makes the folder (0755).
  */
 export function writeDurably(file: string, text: string | Uint8Array, mode = 0o644): void {
-  renameSync(writeBeside(file, text, mode), file)
+  const temporary = writeBeside(file, text, mode)
+  try {
+    renameSync(temporary, file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
   syncFolder(dirname(file))
 }
 

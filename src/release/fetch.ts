@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { shellText } from '../config/shell-text.js'
 import { HoldfastError } from '../errors.js'
 import { fetchAddress, takeDigits } from './address.js'
 import { compareChecksum, takeArchive } from './archive-file.js'
@@ -32,7 +33,7 @@ export async function fetchSource(spec: SourceSpec, staging: string, options: Fe
 
 async function checkFolder(path: string): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
-    throw new HoldfastError('fetch-failed', `there is no folder ${path}, or it cannot be reached: ${(error as Error).message}`, { hint: `ls -ld ${path}`, cause: error })
+    throw new HoldfastError('fetch-failed', `there is no folder ${path}, or it cannot be reached: ${(error as Error).message}`, { hint: `ls -ld ${shellText(path)}`, cause: error })
   })
-  if (!found.isDirectory()) throw new HoldfastError('fetch-failed', `${path} is no folder`, { hint: `ls -ld ${path}` })
+  if (!found.isDirectory()) throw new HoldfastError('fetch-failed', `${path} is no folder`, { hint: `ls -ld ${shellText(path)}` })
 }

@@ -44,7 +44,7 @@ const safety = [
 ].flatMap((setting) => ['-c', setting])
 
 /** Of the caller's environment: what credentials, keys and proxies need, and nothing that points git elsewhere. */
-const kept = /^(?:PATH|USER|LOGNAME|TMPDIR|XDG_CONFIG_HOME|XDG_RUNTIME_DIR|SSH_AUTH_SOCK|GIT_SSH|GIT_SSH_COMMAND|GIT_SSH_VARIANT|GIT_SSL_\w+|(?:https?|all|no)_proxy|(?:HTTPS?|ALL|NO)_PROXY)$/
+const kept = /^(?:PATH|USER|LOGNAME|TMPDIR|XDG_CONFIG_HOME|XDG_RUNTIME_DIR|SSH_AUTH_SOCK|GIT_SSH|GIT_SSH_COMMAND|GIT_SSH_VARIANT|GIT_SSL_\w+|SSL_CERT_FILE|SSL_CERT_DIR|(?:https?|all|no)_proxy|(?:HTTPS?|ALL|NO)_PROXY)$/
 
 /**
  * Runs git and reads what it writes, as text or, with `take`, part by part. Never asks anybody for anything.

@@ -1,5 +1,6 @@
 import { lstatSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { shellText } from '../config/shell-text.js'
 import { HoldfastError } from '../errors.js'
 import { lastWords, runGit, type GitOptions } from './git-command.js'
 
@@ -88,7 +89,7 @@ function readPointer(repository: string, file: string, base: string, pattern: Re
   } catch (error) {
     why = `cannot be followed: ${(error as Error).message}`
   }
-  throw new HoldfastError('fetch-failed', `${repository} is root's, and its ${file} ${why}`, { hint: `cat ${file}; git -C ${repository} worktree repair` })
+  throw new HoldfastError('fetch-failed', `${repository} is root's, and its ${file} ${why}`, { hint: `cat ${shellText(file)}; git -C ${shellText(repository)} worktree repair` })
 }
 
 /** A folder and all above it: whoever may write to one of them can put another in its place (not where it is sticky, as /tmp). */
@@ -105,7 +106,7 @@ function checkOwn(repository: string, place: string): void {
   const status = lstatSync(place, { throwIfNoEntry: false })
   if (status === undefined) return
   if (status.isSymbolicLink()) {
-    throw new HoldfastError('fetch-failed', `${repository} is root's, and ${place} is a symbolic link: what it leads to could run programs as root`, { hint: `name the repository that it leads to: readlink -f ${place}` })
+    throw new HoldfastError('fetch-failed', `${repository} is root's, and ${place} is a symbolic link: what it leads to could run programs as root`, { hint: `name the repository that it leads to: readlink -f ${shellText(place)}` })
   }
   if (status.uid !== 0 || (status.mode & 0o022) !== 0) throw refuse(repository, place)
 }
@@ -114,19 +115,19 @@ function checkOwn(repository: string, place: string): void {
 async function checkIncludes(repository: string, file: string): Promise<void> {
   if (lstatSync(file, { throwIfNoEntry: false }) === undefined) return
   const listed = await runGit(['config', '--file', file, '--no-includes', '--null', '--name-only', '--list'])
-  if (listed.code !== 0) throw new HoldfastError('fetch-failed', `${repository} cannot be read: ${lastWords(listed.said)}`, { hint: `git config --file ${file} --list` })
+  if (listed.code !== 0) throw new HoldfastError('fetch-failed', `${repository} cannot be read: ${lastWords(listed.said)}`, { hint: `git config --file ${shellText(file)} --list` })
   if (!listed.stdout.split('\0').some((key) => /^include(?:if)?\./i.test(key))) return
   throw new HoldfastError('fetch-failed', `${repository} is root's, and ${file} includes other files, which could run programs as root`, {
-    hint: `write into it what they say; or give the repository to the account that pushes to it: chown -R ACCOUNT: ${repository}`,
+    hint: `write into it what they say; or give the repository to the account that pushes to it: chown -R ACCOUNT: ${shellText(repository)}`,
   })
 }
 
 function refuse(repository: string, place: string): HoldfastError {
   return new HoldfastError('fetch-failed', `${repository} is root's, but others may write to ${place}: its configuration would run programs as root`, {
-    hint: `give it to the account that pushes to it: chown -R ACCOUNT: ${repository}; or let nobody else write: chown -R root: ${place}; chmod go-w ${place}`,
+    hint: `give it to the account that pushes to it: chown -R ACCOUNT: ${shellText(repository)}; or let nobody else write: chown -R root: ${shellText(place)}; chmod go-w ${shellText(place)}`,
   })
 }
 
 function missing(message: string, path: string, mend = 'ls -ld'): HoldfastError {
-  return new HoldfastError('fetch-failed', message, { hint: `${mend} ${path}` })
+  return new HoldfastError('fetch-failed', message, { hint: `${mend} ${shellText(path)}` })
 }

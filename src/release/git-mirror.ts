@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { shellText } from '../config/shell-text.js'
 import { formatSize } from '../config/size.js'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { folderBytes } from './folder-size.js'
@@ -77,7 +78,7 @@ async function fetchBranches(repository: Remote, mirror: string, { limitBytes, s
   if (!existsSync(join(mirror, 'HEAD'))) {
     await rm(mirror, { recursive: true, force: true })
     const made = await runGit(['init', '--quiet', '--bare', '--template=', mirror], signal === undefined ? {} : { signal })
-    if (made.code !== 0) throw new HoldfastError('fetch-failed', `git could not make a mirror at ${mirror}: ${lastWords(made.said)}`, { hint: `df -h ${mirror}` })
+    if (made.code !== 0) throw new HoldfastError('fetch-failed', `git could not make a mirror at ${mirror}: ${lastWords(made.said)}`, { hint: `df -h ${shellText(mirror)}` })
   }
   return await withinLimit(repository, mirror, { limitBytes, ...(signal === undefined ? {} : { signal }) }, (stop, watch) =>
     runGit(
@@ -146,7 +147,7 @@ function accessOptions({ protocol, credentials }: Remote, signal: AbortSignal | 
   }
 }
 
-const mends: readonly [pattern: RegExp, mend: (repository: string) => string][] = [
+const mends: readonly [pattern: RegExp, mend: (repositoryWord: string) => string][] = [
   [/Host key verification failed/i, () => 'ssh does not know the host yet: as the user who deploys, run ssh once and compare the key it shows (sudo ssh -T git@HOST)'],
   [/Permission denied|Authentication failed|could not read Username|could not read Password|terminal prompts disabled|access denied|returned error: 40[13]/i, (repository) => `the user who deploys has no access: give it a deploy key (/root/.ssh) or a credential helper, then try: sudo git ls-remote ${repository}`],
   [/Could not resolve host|Name or service not known/i, () => 'the name of the host cannot be found: getent hosts HOST'],
@@ -157,5 +158,5 @@ const mends: readonly [pattern: RegExp, mend: (repository: string) => string][] 
 function explainRemote({ shown }: Remote, { said, code }: GitResult): HoldfastError {
   const words = said.join('\n')
   const mend = mends.find(([pattern]) => pattern.test(words))?.[1] ?? ((repository: string) => `sudo git ls-remote ${repository}   # as the user who deploys`)
-  return new HoldfastError('fetch-failed', `${shown} could not be fetched: git ended with ${code === undefined ? 'a signal' : `status ${code}`}: ${lastWords(said)}`, { hint: mend(shown) })
+  return new HoldfastError('fetch-failed', `${shown} could not be fetched: git ended with ${code === undefined ? 'a signal' : `status ${code}`}: ${lastWords(said)}`, { hint: mend(shellText(shown)) })
 }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { quote } from '../config/quote.js'
+import { shellText } from '../config/shell-text.js'
 import { HoldfastError } from '../errors.js'
 import { lastWords, runGit, type GitResult } from './git-command.js'
 
@@ -25,7 +26,7 @@ export async function findBranchTip(git: Git, repository: string, branch: string
   const branches = await listBranches(git, [])
   const chosen = from === undefined ? '' : `, ${from}`
   const message = branches.length === 0 ? `${repository} has no branches: nothing was committed to it yet` : `${repository} has no branch ${quote(branch)}${chosen}; it has ${showSome(branches)}`
-  throw new HoldfastError('fetch-failed', message, { hint: branches.length === 0 ? 'push a commit, and run this again' : `name one of them: --branch ${branches[0]}` })
+  throw new HoldfastError('fetch-failed', message, { hint: branches.length === 0 ? 'push a commit, and run this again' : `name one of them: --branch ${shellText(branches[0] ?? '')}` })
 }
 
 /**
@@ -55,7 +56,7 @@ export async function findCommit(git: Git, repository: string, branch: string, w
   const elsewhere = await listBranches(git, [`--contains=${commit}`])
   const where = elsewhere.length === 0 ? 'no branch contains it' : `it is on ${showSome(elsewhere)}`
   throw new HoldfastError('fetch-failed', `commit ${commit.slice(0, 12)} is not on branch ${quote(branch)} of ${repository}: ${where}${await explainShallow(git)}`, {
-    hint: elsewhere[0] === undefined ? 'merge it first, or deploy what the branch has' : `deploy it from there: --branch ${elsewhere[0]} --commit ${commit.slice(0, 12)}`,
+    hint: elsewhere[0] === undefined ? 'merge it first, or deploy what the branch has' : `deploy it from there: --branch ${shellText(elsewhere[0])} --commit ${commit.slice(0, 12)}`,
   })
 }
 

@@ -1,5 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { shellText } from '../config/shell-text.js'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { parseRepository, type Repository } from './git-address.js'
 import { lastWords, runGit, type GitOptions } from './git-command.js'
@@ -51,7 +52,7 @@ export async function fetchGit(spec: Extract<SourceSpec, { kind: 'git' }>, stagi
 async function explainUnreadable(repository: Repository, commit: string, { mirror }: Place, why: string): Promise<HoldfastError> {
   if (mirror !== undefined) await rm(mirror, { recursive: true, force: true })
   return new HoldfastError('fetch-failed', `commit ${commit.slice(0, 12)} of ${repository.shown} could not be read: ${why}`, {
-    hint: mirror === undefined ? `git -C ${repository.shown} fsck` : 'its mirror was removed, and the next deploy makes it anew: run this again',
+    hint: mirror === undefined ? `git -C ${shellText(repository.shown)} fsck` : 'its mirror was removed, and the next deploy makes it anew: run this again',
   })
 }
 
@@ -98,7 +99,7 @@ async function openRepository(repository: Repository, options: FetchOptions): Pr
   if (found.code !== 0) {
     const isForeign = /dubious ownership/.test(found.said.join('\n'))
     throw new HoldfastError('fetch-failed', `${repository.path} cannot be read as a git repository: ${lastWords(found.said)}`, {
-      hint: isForeign ? `it belongs to several accounts, or to another one: make it one's own (chown -R), or deploy as root: ls -la ${repository.path}` : `git -C ${repository.path} status   # as its owner, who must be able to reach it`,
+      hint: isForeign ? `it belongs to several accounts, or to another one: make it one's own (chown -R), or deploy as root: ls -la ${shellText(repository.path)}` : `git -C ${shellText(repository.path)} status   # as its owner, who must be able to reach it`,
     })
   }
   return place

@@ -11,6 +11,8 @@ export interface SpoolOptions {
   limitBytes: number
   /** What the sender said that it will be. */
   totalBytes?: number
+  /** What is thrown where nothing comes. Default: an empty file is written. */
+  whenEmpty?: HoldfastError
   onProgress?(progress: { bytes: number; totalBytes?: number }): void
   signal?: AbortSignal
 }
@@ -22,19 +24,31 @@ export interface Spooled {
 }
 
 /**
- * Writes what comes in to a new file (0600), and hashes it on its way. Nothing is there after an error.
+ * Writes what comes in to a new file (0600), synced, and hashes it on its way. Nothing is there after an error.
  * @throws HoldfastError `fetch-failed` past the limit, `system-refused` when the file cannot be written; the input's own errors
  */
 export async function spool(input: AsyncIterable<Uint8Array>, file: string, options: SpoolOptions): Promise<Spooled> {
   const handle = await openNew(file)
   try {
-    return await measure(input, options, (chunk) => writeAll(handle, chunk))
+    const spooled = await measure(input, options, (chunk) => writeAll(handle, chunk))
+    if (spooled.bytes === 0 && options.whenEmpty !== undefined) throw options.whenEmpty
+    await sync(handle)
+    return spooled
   } catch (error) {
     await rm(file, { force: true })
     throw error
   } finally {
     await handle.close()
   }
+}
+
+/**
+ * Writes an archive that comes on standard input to a file of the staging folder, so that what deploys it needs no client.
+ * @throws HoldfastError `usage` for nothing at all; as `spool` does
+ */
+export async function spoolInput(chunks: AsyncIterable<Uint8Array>, file: string, limitBytes: number): Promise<Spooled> {
+  const whenEmpty = new HoldfastError('usage', 'standard input was empty, and an archive was expected there', { hint: 'tar -cz -C FOLDER . | holdfast deploy APP -' })
+  return await spool(chunks, file, { what: 'standard input', limitBytes, whenEmpty })
 }
 
 /** Hashes and counts what comes in, and hands each part on. */
@@ -67,6 +81,15 @@ async function openNew(file: string): Promise<FileHandle> {
 async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
   try {
     for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten
+  } catch (error) {
+    throw explainSystemError(error)
+  }
+}
+
+/** A full disk may say so only now. */
+async function sync(handle: FileHandle): Promise<void> {
+  try {
+    await handle.sync()
   } catch (error) {
     throw explainSystemError(error)
   }

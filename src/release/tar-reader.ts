@@ -148,6 +148,7 @@ export class TarReader {
     this.#extra = {}
     const name = pax.path ?? longName ?? header.name
     if (pax.path !== undefined && longName !== undefined) throw refuseEntry(name, 'has two long names')
+    if (pax.linkpath !== undefined && longTarget !== undefined) throw refuseEntry(name, 'has two long targets')
     const size = pax.size ?? header.size
     const kind = kindOf(header.type, name, size)
     const mtimeMs = pax.mtimeMs ?? this.#global.mtimeMs ?? header.mtimeMs

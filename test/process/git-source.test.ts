@@ -113,6 +113,19 @@ describe('a commit', () => {
     for (const length of [7, 8]) expect((await take({ commit: first.slice(0, length) })).source).toMatchObject({ commit: first })
   })
 
+  test('on a branch whose name a shell would act on', async () => {
+    commit({ a: '1' })
+    git('branch', '-m', 'y$(id)')
+    const hint = 'name one of them: --branch \'y$(id)\''
+    expect(await refuse(take({ branch: 'none' }))).toMatchObject({ hint })
+    git('checkout', '--quiet', '-b', 'main')
+    const first = git('rev-parse', 'HEAD')
+    git('checkout', '--quiet', 'y$(id)')
+    const second = commit({ a: '2' })
+    expect(first).not.toBe(second)
+    expect(await refuse(take({ branch: 'main', commit: second }))).toMatchObject({ hint: `deploy it from there: --branch 'y$(id)' --commit ${second.slice(0, 12)}` })
+  })
+
   test('that is on another branch', async () => {
     commit({ a: '1' })
     git('checkout', '--quiet', '-b', 'next')

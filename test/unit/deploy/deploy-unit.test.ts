@@ -1,14 +1,15 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { EventReader, EventWriter, eventsFile } from '../../../src/deploy/deploy-events.js'
 import { FrameReader, frameStream } from '../../../src/deploy/deploy-frames.js'
 import { isAlive, ownIdentity, whoAsks } from '../../../src/deploy/deploy-owner.js'
-import { spool } from '../../../src/deploy/deploy-spool.js'
 import { deployUnitArgs, fetchEnvironment } from '../../../src/deploy/deploy-unit.js'
 import type { DeployEvent } from '../../../src/deploy/progress.js'
+import { spoolInput } from '../../../src/release/spool.js'
 import { pathsOf, placesOf, type AppPaths } from '../../../src/release/paths.js'
 
 const folders: string[] = []
@@ -108,10 +109,22 @@ describe('archives on their way', () => {
   })
   it('are spooled up to a limit, and nothing at all is an error', async () => {
     const file = join(makeFolder(), 'archive')
-    expect(await spool(Readable.from([Buffer.from('abc'), Buffer.from('d')]), file, 4)).toBe(4)
+    expect(await spoolInput(Readable.from([Buffer.from('abc'), Buffer.from('d')]), file, 4)).toMatchObject({ bytes: 4 })
     expect(readFileSync(file, 'utf8')).toBe('abcd')
     expect(statSync(file).mode & 0o777).toBe(0o600)
-    await expect(spool(Readable.from([Buffer.from('abcde')]), `${file}2`, 4)).rejects.toThrow('larger than 4')
-    await expect(spool(Readable.from([]), `${file}3`, 4)).rejects.toThrow('standard input was empty')
+    await expect(spoolInput(Readable.from([Buffer.from('abcde')]), `${file}2`, 4)).rejects.toMatchObject({ code: 'fetch-failed', message: 'standard input is larger than 4, the most that is taken' })
+    await expect(spoolInput(Readable.from([]), `${file}3`, 4)).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('standard input was empty') })
+    // What is left is what was taken.
+    expect(readdirSync(dirname(file))).toEqual(['archive'])
+  })
+  it('are on the disk once they are spooled, or the system’s refusal is told', async () => {
+    const file = join(makeFolder(), 'archive')
+    const handle = await open(makeFolder(), 'r')
+    await handle.close()
+    const sync = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'sync').mockRejectedValue(Object.assign(new Error('x'), { code: 'ENOSPC', syscall: 'fsync' }))
+    await expect(spoolInput(Readable.from([Buffer.from('a')]), file, 4)).rejects.toMatchObject({ code: 'system-refused', message: 'fsync: the disk is full' })
+    sync.mockRestore()
+    expect(readdirSync(dirname(file))).toEqual([])
+    await expect(spoolInput(Readable.from([Buffer.from('a')]), join(file, 'none'), 4)).rejects.toMatchObject({ code: 'system-refused' })
   })
 })

@@ -81,12 +81,18 @@ describe('a deploy that fails at', () => {
         return {}
       }
     }, 'at most 100 are allowed'],
+    ['seal', ({ paths }) => {
+      const id = '20260101-000000-abcdef'
+      writeFileSync(join(paths.releases, `${id}.json`), '{}')
+      return { id }
+    }, 'there is a release 20260101-000000-abcdef already'],
     ['handover', (on) => {
       on.systemd.onStart = () => failing
     }, 'shop@4.1.service exited with status 3 before it was ready'],
   ])('%s leaves all as it was, and says so', async (step, spoil, cause) => {
     const on = makeShop()
     const change = spoil(on) ?? {}
+    const before = readdirSync(on.paths.releases)
     const { status, events, end } = await run(on, deployOf(on.source, change))
     expect(status).toBe(1)
     expect(stepsOf(events).at(-1)).toBe(`${step} failed`)
@@ -96,7 +102,7 @@ describe('a deploy that fails at', () => {
     expectUntouched(on)
     // What came as far as the handover was sealed, and is kept with why it failed.
     if (step === 'handover') expect(listReleases(on.paths).map(({ outcome }) => outcome)).toEqual(['good', 'failed'])
-    else expect(readdirSync(on.paths.releases)).toEqual(['r1', 'r1.json'])
+    else expect(readdirSync(on.paths.releases)).toEqual(before)
     expect(on.told.at(-1)?.event).toBe('deploy-ended')
   })
 
@@ -109,6 +115,19 @@ describe('a deploy that fails at', () => {
     expect(readState(on.paths)).toMatchObject({ wanted: 'r2', live: { release: 'r2' } })
     expect(readWanted(on.paths)).toBe('r2')
     expect(readHistory(on.paths)).toMatchObject([{ step: 'record', outcome: 'failed' }])
+    expectCleanedUp(on)
+  })
+
+  it('record leaves an app alone that somebody has stopped meanwhile', async () => {
+    const on = makeShop()
+    on.systemd.onTransient = async () => {
+      await on.systemd.queueStop(['shop@3.1.service', 'shop-drain.service', 'shop.service'])
+      return {}
+    }
+    const { status, end } = await run(on, deployOf(on.source))
+    expect([status, end?.failure]).toMatchObject([1, { step: 'record', message: expect.stringContaining('shop was stopped by somebody since this began. Nothing serves.') as string }])
+    expect(readState(on.paths)).toMatchObject({ wanted: 'r1', live: { release: 'r1' } })
+    expect(on.systemd.asked('restart')).toEqual([])
     expectCleanedUp(on)
   })
 

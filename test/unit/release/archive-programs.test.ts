@@ -40,6 +40,8 @@ it.each<[string, () => unknown]>([
   ['tar with a folder around all', () => run('tar', '-czf', 'archive', 'source')],
   ['tar and zstd', () => run('sh', '-c', 'tar -cf - -C source . | zstd -q > archive')],
   ['tar and zstd in two frames', () => run('sh', '-c', 'tar -cf plain -C source . && { head -c 5000 plain | zstd -qc; tail -c +5001 plain | zstd -qc; } > archive; rm plain')],
+  ['tar and zstd with a checksum, a size and what is skipped', () => run('sh', '-c', 'tar -cf plain -C source . && { zstd -qc --check plain; printf "\\120\\052\\115\\030\\003\\000\\000\\000abc"; head -c 0 plain | zstd -qc --no-check; } > archive; rm plain')],
+  ['tar and zstd of what repeats', () => run('sh', '-c', 'tar -cf - --blocking-factor=1000 -C source . | zstd -q --no-check -19 > archive')],
   ['zip with its links', () => run('sh', '-c', 'cd source && zip --quiet --recurse-paths --symlinks - . > ../archive')],
   ['zip to a file', () => run('sh', '-c', 'cd source && zip --quiet --recurse-paths --symlinks ../archive.zip . && mv ../archive.zip ../archive')],
   ['zip with a folder around all', () => run('sh', '-c', 'zip --quiet --recurse-paths --symlinks archive.zip source && mv archive.zip archive')],
@@ -79,8 +81,9 @@ it.each<[string, () => unknown, RegExp]>([
   ['names that go up', () => run('sh', '-c', 'cd canary && tar -Pcf ../archive ../canary/file'), /leads out of the release/],
   ['a password', () => run('zip', '--quiet', '--password', 'x', '-r', 'archive.zip', 'canary') && run('mv', 'archive.zip', 'archive'), /is encrypted/],
   ['a file that was added again', () => run('sh', '-c', 'tar -cf archive canary/file && tar -rf archive canary/file'), /is there twice/],
-  ['something behind zstd', () => run('sh', '-c', 'tar -cf - canary | zstd -q > archive; echo more >> archive'), /damaged or cut off/],
+  ['something behind zstd', () => run('sh', '-c', 'tar -cf - canary | zstd -q > archive; echo more >> archive'), /something follows its end|damaged or cut off/],
   ['half of zstd', () => run('sh', '-c', 'tar -cf - -C source . | zstd -q | head -c 400 > archive'), /damaged or cut off/],
+  ['a gzip member behind zstd', () => run('sh', '-c', 'tar -cf plain canary; { head -c 1500 plain | zstd -qc; tail -c +1501 plain | gzip -c; } > archive; rm plain'), /something follows its end|damaged or cut off/],
   ['a bomb of zstd', () => run('sh', '-c', 'truncate -s 60M zeros; tar -cf - zeros | zstd -q > archive; rm zeros'), /unpacks to more than 10000000 bytes/],
 ])('refuses %s', async (_, make, why) => {
   make()

@@ -151,6 +151,7 @@ describe('a tar archive', () => {
     ['a global path', [pax({ path: 'x' }, 'g'), file], /a global header in it names/],
     ['two pax headers for one entry', [pax({ mtime: '1' }), pax({ mtime: '2' }), file], /two headers in it describe the same entry/],
     ['two long names for one entry', [pax({ path: 'a' }), tarEntry({ name: 'x', type: 'L', body: 'b\0' }), file], /two long names/],
+    ['two long targets for one entry', [pax({ linkpath: 'a' }), tarEntry({ name: 'x', type: 'K', body: 'b\0' }), { name: 'l', type: '2' }], /two long targets/],
     ['a header for no entry', [file, pax({ path: 'a' })], /describes no entry/],
     ['more bytes than allowed', [{ name: 'a', body: Buffer.alloc(600_000) }, { name: 'b', body: Buffer.alloc(600_000) }], /unpacks to more than 1048576 bytes/],
     ['more files than allowed', Array.from({ length: 151 }, (_, n) => ({ name: `f${n}` })), /more than 150 files/],

@@ -9,10 +9,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { rootCertificates } from 'node:tls'
 import { HoldfastError } from '../../../src/errors.js'
 import { fetchAddress } from '../../../src/release/address.js'
 import { findChecksum } from '../../../src/release/checksum-file.js'
 import { explainDownloadError } from '../../../src/release/download.js'
+import { trustedCertificates } from '../../../src/release/trusted-certificates.js'
 import { fetchSource } from '../../../src/release/fetch.js'
 import type { FetchOptions, SourceSpec } from '../../../src/release/source-spec.js'
 
@@ -314,6 +316,54 @@ describe('a server that', () => {
     expect(error.message).toBe(`${origin}/shop.tgz: the server said nothing for 50ms`)
   })
 
+  test.each<[when: string, dribble: (response: import('node:http').ServerResponse) => void]>([
+    ['of the file', (response) => void response.write('x')],
+    ['before its answer', (response) => void response.socket?.write(response.headersSent ? 'x' : 'HTTP/1.1 200 OK\r\nx-long: ')],
+    ['of all but the file', (response) => {
+      if (!response.headersSent) response.writeHead(200).write('x')
+      response.socket?.write('1;x=y\r\nx\r\n')
+    }],
+  ])('sends a byte now and then, %s', async (when, dribble) => {
+    let timer: NodeJS.Timeout | undefined
+    const origin = await serve((_request, response) => {
+      if (when === 'before its answer') response.socket?.write('HTTP/1.1 200 OK\r\nx-long: ')
+      timer = setInterval(() => (when === 'before its answer' ? response.socket?.write('x') : dribble(response)), 20)
+    })
+    const error = await refuse(fetchAddress({ kind: 'address', url: `${origin}/shop.tgz`, sha256 }, staging, { ...options(), idleMs: 200 })).finally(() => clearInterval(timer))
+    expect(error.message).toMatch(new RegExp(`^${origin}/shop.tgz: the server sent \\d+ bytes of it in 400ms, and 1024 a second are the least$`))
+  })
+
+  test('is slow, but fast enough', async () => {
+    const pieces = Array.from({ length: 12 }, (_, n) => content.subarray((n * content.length) / 12, ((n + 1) * content.length) / 12))
+    const origin = await serve((_request, response) => {
+      const timer = setInterval(() => {
+        const piece = pieces.shift()
+        if (piece !== undefined) return response.write(piece)
+        clearInterval(timer)
+        return response.end()
+      }, 25)
+    })
+    await fetchAddress({ kind: 'address', url: `${origin}/shop.tgz`, sha256 }, staging, { ...options(), idleMs: 100 })
+    expect(readFileSync(join(staging, 'archive'))).toEqual(content)
+  })
+
+  test('is led to one that is not there: that one is named', async () => {
+    const gone = await serve(() => {})
+    servers[0]?.close()
+    const origin = await serve((_request, response) => response.writeHead(302, { location: `${gone}/other.tgz` }).end())
+    const { message, hint } = await refuse(fetchUrl(`${origin}/shop.tgz`))
+    expect(message).toBe(`${origin}/shop.tgz leads to ${gone}/other.tgz: 127.0.0.1 refused the connection on port ${new URL(gone).port}`)
+    expect(hint).toContain(`${gone}/other.tgz`)
+  })
+
+  test('is led to one that cuts the connection: that one is named', async () => {
+    const cut = await serve((_request, response) => response.write('x', () => response.destroy()))
+    const origin = await serve((_request, response) => response.writeHead(302, { location: `${cut}/other.tgz` }).end())
+    const notes: string[] = []
+    await refuse(fetchUrl(`${origin}/shop.tgz`, { onNote: (note) => notes.push(note) }))
+    expect(notes[0]).toContain(`the connection to ${new URL(cut).host} was cut`)
+  })
+
   test('is not there', async () => {
     const origin = await serve(() => {})
     servers[0]?.close()
@@ -327,6 +377,54 @@ describe('a server that', () => {
   ])('fails with %s', (code, message) => {
     const error = explainDownloadError(Object.assign(new Error('said so'), { code }), new URL('https://me:secret@example.com/x?secret'))
     expect(error).toMatchObject({ code: 'fetch-failed', message, hint: expect.not.stringContaining('secret') })
+  })
+})
+
+/** The words that a shell makes of a hint, and nothing that it runs on the way. */
+const shellWords = (hint: string): string => execFileSync('sh', ['-c', `set -- ${hint.replace(/;/g, ' ')}\nprintf '%s\\n' "$@"`], { encoding: 'utf8' })
+
+describe('what a hint has of somebody else', () => {
+  test.each([
+    ['ECONNREFUSED', `https://example.com/x'$(touch canary)'/y`],
+    ['ENOTFOUND', 'https://a$(id)b/x'],
+    ['ECONNRESET', 'https://example.com/$(id)'],
+    ['EPROTO', `https://example.com/';id;'`],
+  ])('runs nothing when it is pasted (%s, %s)', (code, url) => {
+    const { hint } = explainDownloadError(Object.assign(new Error('x'), { code }), new URL(url)) as HoldfastError
+    expect(shellWords(hint?.replace(/ +#.*$/, '').replace(/'s$/, '') ?? '')).not.toMatch(/uid=/)
+    expect(hint).not.toMatch(/^[^']*\$\((?:id|touch)/)
+  })
+
+  test('of a checksum file', () => {
+    let hint = ''
+    try {
+      findChecksum('', 'a$(id)\u001b.tgz', 'https://example.com/sums')
+    } catch (error) {
+      hint = (error as HoldfastError).hint ?? ''
+    }
+    expect(hint).toBe("write one where the archive is made: sha256sum 'a$(id)\\u001b.tgz' > 'a$(id)\\u001b.tgz.sha256'")
+  })
+})
+
+describe('the certificates that count', () => {
+  const list = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text)
+    return join(folder, name)
+  }
+
+  test('are those of the first list with any', () => {
+    const lists = [join(folder, 'none'), list('empty', ''), list('damaged', 'BEGIN\n'), list('good', certificate), list('later', `${certificate}# later`)]
+    expect(trustedCertificates({}, lists)).toEqual([certificate])
+    expect(trustedCertificates({}, lists.slice(0, 3))).toEqual([...rootCertificates])
+    expect(trustedCertificates({ NODE_EXTRA_CA_CERTS: list('extra', '') }, lists)).toEqual([certificate])
+  })
+
+  test('are those of SSL_CERT_FILE alone', () => {
+    const lists = [list('good', certificate)]
+    const own = `${certificate}# own`
+    expect(trustedCertificates({ SSL_CERT_FILE: list('own', own) }, lists)).toEqual([own])
+    expect(trustedCertificates({ SSL_CERT_FILE: '' }, lists)).toEqual([certificate])
+    expect(() => trustedCertificates({ SSL_CERT_FILE: list('empty', '') }, lists)).toThrow(expect.objectContaining({ code: 'fetch-failed', message: expect.stringContaining('holds no certificate') }))
   })
 })
 
@@ -353,6 +451,7 @@ describe('a checksum file', () => {
     ['the digits alone', sha256.toUpperCase()],
     ['another name, alone', `${sha256}  dist.tgz\n`],
     ['several', `${other}  shop.zip\n${sha256}  dist/shop.tgz\n${other}  x-shop.tgz\n`],
+    ['with a byte order mark', `\ufeff${sha256}  shop.tgz\n${other}  b\n`],
     ['signed', `-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n${sha256}  shop.tgz\n-----BEGIN PGP SIGNATURE-----\n\nabc\n`],
     ['twice the same', `${sha256}  shop.tgz\n${sha256}  shop.tgz\n`],
   ])('%s', (_what, text) => {
@@ -380,13 +479,13 @@ describe('a checksum file', () => {
     const asked: (string | undefined)[] = []
     const origin = await serve((request, response) => {
       asked.push(request.url)
-      response.end(request.url === '/shop.tgz' ? content : `${other}  x\n${sha256}  shop.tgz\n`)
+      response.end(request.url === '/shop.tgz' ? content : `\ufeff${other}  x\n${sha256}  shop.tgz\n`)
     })
     const progress: number[] = []
     const spec: SourceSpec = { kind: 'address', url: `${origin}/shop.tgz`, checksumUrl: `${origin}/SUMS` }
     expect(await fetchSource(spec, staging, options({ onProgress: ({ bytes }) => progress.push(bytes) }))).toMatchObject({ source: { sha256, url: `${origin}/shop.tgz` } })
     expect(asked).toEqual(['/SUMS', '/shop.tgz'])
-    expect(progress[0]).not.toBe(`${other}  x\n${sha256}  shop.tgz\n`.length)
+    expect(progress[0]).not.toBe(`\ufeff${other}  x\n${sha256}  shop.tgz\n`.length)
     expect(readdirSync(staging)).toEqual(['archive'])
   })
 
