@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { readHistory } from '../../../src/release/history.js'
 import { readState } from '../../../src/release/state.js'
-import { wantedFile } from '../../../src/release/wanted.js'
+import { readWanted, wantedFile } from '../../../src/release/wanted.js'
 import { addRelease, applyRequest, bringUp, makeApp, run, runInstance, serveOrders, writeState, type AppOnDisk } from './app-on-disk.js'
 
 /** r1 is live as generation 3, as recorded. */
@@ -67,4 +67,14 @@ it('brings up what is live, not what an operation that was cut off had recorded'
   on.systemd.set('shop@3.1.service', { active: 'failed' })
   expect(await run(on, applyRequest())).toMatchObject({ status: 0, end: { release: 'r1', generation: 4 } })
   expect(readState(on.paths)).toMatchObject({ wanted: 'r1', live: { release: 'r1' } })
+})
+
+it('sets the file wanted back to what is live where what it names cannot be had', async () => {
+  const on = makeShop()
+  writeFileSync(wantedFile(on.paths), '9.9\n')
+  const { status, end } = await run(on, applyRequest())
+  expect([status, end?.failure?.step]).toEqual([1, 'fetch'])
+  expect(readWanted(on.paths)).toBe('r1')
+  expect(readState(on.paths)).toMatchObject({ generation: 3, wanted: 'r1', live: { release: 'r1' } })
+  expect(readHistory(on.paths)).toMatchObject([{ kind: 'apply', step: 'fetch', outcome: 'failed' }])
 })

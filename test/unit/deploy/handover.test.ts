@@ -196,6 +196,16 @@ describe('with hooks.after_drain', () => {
     expect(on.systemd.asked('start').at(-1)).toBe('shop-after-drain.service')
   })
 
+  it('forgets one that failed with its release, which is no cancelling: it has begun', async () => {
+    const on = makeShop(hooked)
+    recordHook(on, { release: 'r1', generation: 3, since: '2026-01-01T00:00:00.000Z', begun: '2026-01-01T00:00:00.000Z', failed: 'exited with status 1' })
+    on.systemd.set('shop-after-drain.service', { active: 'failed' })
+    await handOver(on.app, orderOf('r2'))
+    expect(readState(on.paths).afterDrain).toBeUndefined()
+    expect(on.systemd.active('shop-after-drain.service')).toBe('inactive')
+    expect(events(on)).not.toContain('after-drain-cancelled')
+  })
+
   it('wakes none that has failed', async () => {
     const on = makeShop(hooked)
     recordHook(on, { release: 'r1', generation: 3, since: '2026-01-01T00:00:00.000Z', begun: '2026-01-01T00:00:00.000Z', failed: 'exited with status 1' })
