@@ -10,7 +10,7 @@ import { readOrder } from '../../../src/deploy/request.js'
 import { HoldfastError } from '../../../src/errors.js'
 import { readHistory } from '../../../src/release/history.js'
 import { readState } from '../../../src/release/state.js'
-import { listReleases, readRelease } from '../../../src/release/store.js'
+import { listReleases, readRelease, writeRelease } from '../../../src/release/store.js'
 import { readWanted } from '../../../src/release/wanted.js'
 import { addRelease, bringUp, deployOf, liveSince, makeApp, rollbackTo, run, serveOrders, writeState, type AppOnDisk } from './app-on-disk.js'
 
@@ -73,11 +73,14 @@ describe('a deploy that fails at', () => {
     ['verify', ({ source }) => writeFileSync(join(source, 'holdfast.toml'), 'app = "shop"\ncommand = 1\n'), 'command'],
     ['install', (on) => hookFails(on, 1), 'hooks.install (true) exited with status 3'],
     ['migrate', (on) => hookFails(on, 2), 'hooks.migrate (true) exited with status 3'],
-    ['seal', ({ paths }) => {
-      const id = '20260101-000000-abcdef'
-      writeFileSync(join(paths.releases, `${id}.json`), '{}')
-      return { id }
-    }, 'there is a release 20260101-000000-abcdef already'],
+    ['seal', (on) => {
+      on.app.config.source.maxBytes = 100
+      on.systemd.onTransient = (_, args) => {
+        const folder = args.find((arg) => arg.startsWith('--property=WorkingDirectory='))?.split('=')[2] ?? ''
+        writeFileSync(join(folder, 'installed'), 'x'.repeat(200))
+        return {}
+      }
+    }, 'at most 100 are allowed'],
     ['handover', (on) => {
       on.systemd.onStart = () => failing
     }, 'shop@4.1.service exited with status 3 before it was ready'],
@@ -184,6 +187,26 @@ it('a recovery that fails leaves the record of the killed deploy to the next one
   const next = await run(on, deployOf(on.source))
   expect(next.status).toBe(0)
   expect(readHistory(on.paths)).toMatchObject([{ by: 'bert', release: 'r2', outcome: 'interrupted' }, { by: 'anna', outcome: 'live' }])
+})
+
+it('an operation lets a hook after a drain that has begun finish, and knows then what it did', async () => {
+  const on = makeShop()
+  addRelease(on, 'r0', { createdAt: '2025-12-31T00:00:00.000Z' })
+  writeState(on, { ...readState(on.paths), afterDrain: { release: 'r1', generation: 3, since: liveSince, begun: liveSince } })
+  on.systemd.set('shop-after-drain.service', { active: 'activating', sub: 'start' })
+  const { show } = on.systemd
+  let looks = 0
+  on.systemd.show = async (units) => {
+    if (units.includes('shop-after-drain.service') && ++looks === 3) {
+      writeRelease(on.paths, { ...readRelease(on.paths, 'r1'), afterDrain: { at: liveSince, outcome: 'done' } })
+      on.systemd.set('shop-after-drain.service', { active: 'inactive' })
+    }
+    return show.call(on.systemd, units)
+  }
+  const { status, events, end } = await run(on, rollbackTo('r0'))
+  expect(events).toContainEqual({ type: 'note', text: expect.stringContaining('waiting for its end') as string })
+  expect([status, end?.failure?.message]).toEqual([1, expect.stringContaining('hooks.after_drain has run since release r0 was live')])
+  expect(readState(on.paths).wanted).toBe('r1')
 })
 
 describe('at its end an operation', () => {
