@@ -1,3 +1,4 @@
+import { showAddress } from '../config/web-address.js'
 import { isAsRecorded } from '../deploy/apply.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { recordedRelease } from '../deploy/choose-release.js'
@@ -47,7 +48,7 @@ async function planApply(app: InstalledApp): Promise<ApplyPlan> {
   const found = findOnDisk(app.paths, state)
   if (found.kind === 'elsewhere') {
     const from = versionUrl(app.config.source, found.word)
-    return { action: 'fetch', version: found.word, from: from.kind === 'address' ? from.url : '', live }
+    return { action: 'fetch', version: found.word, from: from.kind === 'address' ? showAddress(from.url) : '', live }
   }
   const id = found.kind === 'release' ? found.release.id : recordedRelease(app.paths, state)
   const release: Release | undefined = listReleases(app.paths).find((one) => one.id === id)

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'smol-toml'
 import { appNamePattern } from '../config/names.js'
+import { quote } from '../config/quote.js'
 import { readConfigFile } from '../config/read-file.js'
 import { isPlainlySource } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
@@ -23,10 +24,19 @@ export function chooseApp(given: string | undefined, places: Places): string {
   })
 }
 
-/** The `app` of a folder's holdfast.toml. Its name alone counts here: whatever else is wrong in the file is for `holdfast check`. */
+/**
+ * The `app` of a folder's holdfast.toml. Its name alone counts here: whatever else is wrong in the file is for `holdfast check`.
+ * @throws HoldfastError `usage` where it cannot be a name: the file may be anybody's, and the name becomes a path
+ */
 export function nameInFolder(folder: string): string | undefined {
   const file = join(folder, 'holdfast.toml')
   if (!existsSync(file)) return undefined
+  const app = readName(file)
+  if (app === undefined || appNamePattern.test(app)) return app
+  throw new HoldfastError('usage', `${file} names the app ${quote(app)}, which is no app's name`, { hint: 'holdfast check' })
+}
+
+function readName(file: string): string | undefined {
   try {
     const { app } = parse(readConfigFile(file, { trusted: true }) ?? '')
     return typeof app === 'string' ? app : undefined

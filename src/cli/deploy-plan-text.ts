@@ -1,6 +1,6 @@
 import type { DeployPlan } from '../deploy/deploy-plan.js'
-import { lineText } from './progress-text.js'
-import { alignRows, plainText } from './words.js'
+import { lineText, plainText } from '../deploy/foreign-text.js'
+import { alignRows } from './words.js'
 
 /** What a deploy would do, for people. Pure. */
 export function planText(plan: DeployPlan): string {

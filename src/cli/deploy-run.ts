@@ -2,6 +2,7 @@ import { operate } from '../deploy/operation.js'
 import { DeployLog } from '../deploy/deploy-log.js'
 import { readRequest } from '../deploy/deploy-request.js'
 import type { OperationKind } from '../deploy/progress.js'
+import { requireInstalled } from '../deploy/uninstall-mark.js'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { openApp, placesFor, type GlobalOptions } from './context.js'
 import { pathsOf } from '../release/paths.js'
@@ -25,6 +26,7 @@ export async function deployRun(name: string, id: string, options: GlobalOptions
   })
   try {
     const app = openApp(name, options)
+    requireInstalled(paths)
     const request = readRequest(paths, id)
     Object.assign(process.env, request.env)
     return await operate(app, request, log, interrupt.signal)

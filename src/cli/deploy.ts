@@ -5,20 +5,21 @@ import { ownIdentity } from '../deploy/deploy-owner.js'
 import { planDeploy } from '../deploy/deploy-plan.js'
 import { newDeployId, removeStaging, stagingFolder, type DeployRequest } from '../deploy/deploy-request.js'
 import { spoolFiles } from '../deploy/deploy-site.js'
-import { fetchEnvironment, isDeploying } from '../deploy/deploy-unit.js'
+import { deployWords, observeDeploy } from '../deploy/deploy-under-way.js'
+import { fetchEnvironment } from '../deploy/deploy-unit.js'
+import { plainText } from '../deploy/foreign-text.js'
+import { lastGit } from '../deploy/last-git.js'
 import { checkManager } from '../deploy/preflight.js'
-import { overlayOf, sourceOf, sourceText, sourceWords, spooled, type AskedSource, type PathKind } from '../deploy/source-of.js'
+import { overlayOf, sourceOf, sourceText, sourceArguments, spooled, type AskedSource, type PathKind } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
 import { installedApps } from '../release/manifest.js'
-import { listReleases } from '../release/store.js'
 import { chooseApp, readDeployWords } from './choose-app.js'
 import { openApp, placesFor } from './context.js'
 import { planText } from './deploy-plan-text.js'
 import { print } from './output.js'
 import { barText } from './progress-text.js'
-import { busyText, commandText, Interrupts, isNeeded, operateInUnit, whoAsksHere, withStaging, type ClientOptions } from './operation-client.js'
+import { commandText, Interrupts, isNeeded, operateInUnit, whoAsksHere, withStaging, type ClientOptions } from './operation-client.js'
 import { progressPrinter } from './progress-printer.js'
-import { plainText } from './words.js'
 
 export interface DeployOptions extends ClientOptions {
   branch?: string
@@ -72,7 +73,7 @@ export function kindOf(path: string): PathKind {
   return stat === undefined ? 'absent' : stat.isDirectory() ? 'folder' : stat.isFile() ? 'file' : 'other'
 }
 
-/** The source that is named, else the source folder of the app, else the repository that it was deployed from last. */
+/** The source that is named, else the source folder of the app, else the repository of the live release. */
 function chooseSource({ config, paths }: InstalledApp, word: string | undefined, { branch, commit, sha256 }: DeployOptions): AskedSource {
   const options = {
     ...surroundings(),
@@ -80,9 +81,9 @@ function chooseSource({ config, paths }: InstalledApp, word: string | undefined,
   }
   if (word !== undefined) return sourceOf(word, options)
   if (config.directory !== undefined) return sourceOf(config.directory, options)
-  const last = listReleases(paths).findLast(({ source }) => source.kind === 'git')?.source
-  if (last?.kind === 'git') return sourceOf(last.repository, { ...options, isRepository: true })
-  throw usage(`${paths.app} has no source folder, and was never deployed from git: what is to be deployed?`, `holdfast deploy ${paths.app} SOURCE   # a folder, an archive, an address, a git repository, or -`)
+  const last = lastGit(paths)
+  if (last !== undefined) return sourceOf(last.repository, { ...options, isRepository: true })
+  throw usage(`${paths.app} has no source folder, and no release of it from git was ever live: what is to be deployed?`, `holdfast deploy ${paths.app} SOURCE   # a folder, an archive, an address, a git repository, or -`)
 }
 
 function requestOf(app: InstalledApp, source: AskedSource, overlay: AskedSource | undefined, options: DeployOptions): DeployRequest {
@@ -98,7 +99,7 @@ function requestOf(app: InstalledApp, source: AskedSource, overlay: AskedSource 
     ...(overlay === undefined ? {} : { overlay: spooled(overlay, files.overlay) }),
     switches: { install: options.install !== false, migrate: options.migrate !== false, migrateOnly: options.migrateOnly === true },
     env: fetchEnvironment(process.env),
-    again: readRemote(options)?.again ?? commandText(['deploy', app.paths.app, ...sourceWords(source), ...overlayWords(overlay), ...switchWords(options)], options),
+    again: readRemote(options)?.again ?? commandText(['deploy', app.paths.app, ...sourceArguments(source), ...overlayWords(overlay), ...switchWords(options)], options),
     owner: ownIdentity(),
   }
 }
@@ -117,7 +118,7 @@ function readRemote({ remote }: DeployOptions): RemoteClient | undefined {
 const withName = (asked: AskedSource, name: string | undefined): AskedSource => (asked.kind === 'input' && name !== undefined ? { ...asked, name } : asked)
 
 export const overlayWords = (overlay: AskedSource | undefined): string[] =>
-  overlay === undefined ? [] : ['--overlay', ...sourceWords(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]
+  overlay === undefined ? [] : ['--overlay', ...sourceArguments(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]
 
 /** The switches as they were given. */
 export const switchWords = ({ install, migrate, migrateOnly }: DeployOptions): string[] => [
@@ -135,7 +136,8 @@ async function showPlan(app: InstalledApp, source: AskedSource, overlay: AskedSo
   if (options.json === true) print(JSON.stringify(plan, null, 2))
   else {
     print(planText(plan))
-    if (await isDeploying(app.paths, app.systemd)) print(`Now, ${busyText(app)}.`)
+    const now = await observeDeploy(app.paths, app.systemd)
+    if (now?.isRunning === true) print(`Now, ${deployWords(app.paths.app, now.record)}.`)
   }
   if (isNeeded({ source, overlay }, options)) process.stdin.destroy()
   return 0

@@ -1,11 +1,11 @@
 import { diagnoseApp } from '../deploy/diagnose-app.js'
 import { diagnoseMachine, type Finding } from '../deploy/diagnose.js'
+import { plainText } from '../deploy/foreign-text.js'
 import { readMachine } from '../deploy/machine.js'
 import { installedApps } from '../release/manifest.js'
 import { Systemctl } from '../systemd/systemctl.js'
 import { cliPath, placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
-import { plainText } from './words.js'
 
 /** @returns the exit status: 1 with a failure */
 export async function doctorCommand(options: GlobalOptions & { json?: boolean }): Promise<number> {

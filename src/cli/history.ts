@@ -1,4 +1,5 @@
 import { readDrainSums, type DrainSum } from '../deploy/drain-sums.js'
+import { plainText } from '../deploy/foreign-text.js'
 import { listHistory, type HistoryRow } from '../deploy/list-history.js'
 import { notInstalled } from '../deploy/uninstall.js'
 import { HoldfastError } from '../errors.js'
@@ -9,7 +10,7 @@ import { Systemctl } from '../systemd/systemctl.js'
 import { chooseApp } from './choose-app.js'
 import { placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
-import { alignRows, durationWords, plainText, timeWords } from './words.js'
+import { alignRows, durationWords, timeWords } from './words.js'
 
 export async function historyCommand(given: string | undefined, options: GlobalOptions & { json?: boolean; number: string }): Promise<void> {
   const places = placesFor(options)

@@ -83,7 +83,7 @@ program
   .description('bring a release: fetch, unpack, verify, run its hooks, hand over')
   .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
   .argument('[source]', "a folder, an archive, an address, a git repository, or - for an archive on standard input; absent: the app's source folder")
-  .option('--branch <name>', 'of a git repository; absent: the one deployed last')
+  .option('--branch <name>', 'of a git repository; absent: that of the live release')
   .option('--commit <hash>', "on that branch; absent: the branch's tip")
   .option('--sha256 <sum>', 'what the archive must have')
   .option('--overlay <archive>', 'unpack it over the source')
@@ -274,9 +274,8 @@ program.hook('preAction', (_, command) => {
   if (command.opts()['user'] === true) program.setOptionValue('user', true)
 })
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-})
+// A reader that went away (`| head`), a journal that is started again: what is done goes on, and ends with its true status.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 try {
   await program.parseAsync()

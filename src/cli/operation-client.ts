@@ -1,21 +1,21 @@
 import { userInfo } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
+import { shellWord } from '../config/shell.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { FrameReader } from '../deploy/deploy-frames.js'
 import { sshClient, whoAsks } from '../deploy/deploy-owner.js'
 import { makeStaging, removeStaging, stagingFolder, type OperationRequest } from '../deploy/deploy-request.js'
 import { spoolFiles } from '../deploy/deploy-site.js'
-import { followDeploy, holderOf, isDeploying, startDeploy } from '../deploy/deploy-unit.js'
-import { operationWords } from '../deploy/progress.js'
+import { deployWords, observeDeploy, type ObservedDeploy } from '../deploy/deploy-under-way.js'
+import { followDeploy, startDeploy } from '../deploy/deploy-unit.js'
 import type { AskedSource } from '../deploy/source-of.js'
+import { requireInstalled } from '../deploy/uninstall-mark.js'
 import { HoldfastError } from '../errors.js'
-import { shellWord } from '../release/instance.js'
 import { spoolInput } from '../release/spool.js'
 import { cliPath, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
 import { version } from './version.js'
-import { plainText, spanWords } from './words.js'
 
 /** What a deploy, a rollback and an apply share on their command lines. */
 export interface ClientOptions extends GlobalOptions {
@@ -36,7 +36,7 @@ export const whoAsksHere = (): string => whoAsks(process.env, userInfo().usernam
 
 /** A command of this program, to paste into a shell. */
 export const commandText = (words: readonly string[], { user }: GlobalOptions): string =>
-  ['holdfast', ...(user === true ? ['--user'] : []), ...words].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellWord(word))).join(' ')
+  ['holdfast', ...(user === true ? ['--user'] : []), ...words].map(shellWord).join(' ')
 
 /** What Ctrl-C and a lost terminal do, which changes with what is under way. */
 export class Interrupts {
@@ -102,7 +102,8 @@ export const isNeeded = ({ source, overlay }: Inputs, { remote }: ClientOptions)
 export async function operateInUnit(app: InstalledApp, request: OperationRequest, inputs: Inputs, options: ClientOptions): Promise<number> {
   const { paths, systemd } = app
   // Before anything is sent for nothing.
-  if (options.wait !== true && (await isDeploying(paths, systemd))) throw busy(app, options)
+  const before = options.wait === true ? undefined : await observeDeploy(paths, systemd)
+  if (before?.isRunning === true) throw busy(app, before, options)
   const printer = progressPrinter(paths.app, { json: options.json === true })
   const interrupts = new Interrupts()
   const forget = (): void => {
@@ -111,13 +112,16 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
     process.stderr.write('Nothing was begun.\n')
   }
   interrupts.handle(forget)
+  let begunAt = Date.now()
   await withStaging(app, request, inputs, options, async (gone) => {
     for (;;) {
+      requireInstalled(paths)
       interrupts.hold()
+      begunAt = Date.now()
       const started = await startDeploy(paths, systemd, { node: process.execPath, cli: cliPath() }, request.id)
       if (started === 'started') break
       interrupts.handle(forget)
-      if (options.wait !== true) throw busy(app, options)
+      if (options.wait !== true) throw busy(app, await observeDeploy(paths, systemd), options)
       await waitUntilFree(app, printer, gone)
     }
   })
@@ -125,35 +129,32 @@ export async function operateInUnit(app: InstalledApp, request: OperationRequest
     printer.clear()
     if (options.json !== true) print(`It goes on. To see how: ${commandText(['logs', paths.app, '-f'], options)}`)
   })
-  const end = await followDeploy(app, request.id, request.again, (event) => printer.event(event))
+  const end = await followDeploy(app, request, begunAt, (event) => printer.event(event))
   printer.event(end)
   if (isNeeded(inputs, options)) process.stdin.destroy()
   return end.status
 }
 
-/** Of several that wait, one gets the lock, and the others wait on. */
-async function waitUntilFree(app: InstalledApp, printer: ProgressPrinter, gone: AbortSignal): Promise<void> {
+/**
+ * Of several that wait, one gets the lock, and the others wait on.
+ * @throws HoldfastError `not-installed` when the app is removed meanwhile
+ */
+export async function waitUntilFree({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>, printer: Pick<ProgressPrinter, 'event' | 'activity' | 'clear'>, gone: AbortSignal): Promise<void> {
   let told: string | undefined
-  while (await isDeploying(app.paths, app.systemd)) {
+  for (;;) {
     gone.throwIfAborted()
-    const holder = holderOf(app.paths)
-    if (holder !== undefined && holder.id !== told) printer.event({ type: 'note', text: `waiting: ${busyText(app)}` })
-    told = holder?.id ?? told
-    printer.activity(`waiting: ${busyText(app)}`)
+    requireInstalled(paths)
+    const deploy = await observeDeploy(paths, systemd)
+    if (deploy?.isRunning !== true) break
+    const text = `waiting: ${deployWords(paths.app, deploy.record)}`
+    if (deploy.record !== undefined && deploy.record.id !== told) printer.event({ type: 'note', text })
+    told = deploy.record?.id ?? told
+    printer.activity(text)
     await delay(500)
   }
   printer.clear()
 }
 
-function busy(app: InstalledApp, options: ClientOptions): HoldfastError {
-  return new HoldfastError('busy', busyText(app), { hint: `add --wait; or see how far it is: ${commandText(['logs', app.paths.app, '-f'], options)}` })
-}
-
-/** `anna deploys /srv/x to shop since 10:31 (2 min), now at step install`. */
-export function busyText({ paths }: InstalledApp): string {
-  const holder = holderOf(paths)
-  if (holder === undefined) return `somebody else deploys ${paths.app}, or prunes its releases`
-  const { kind = 'deploy', by, what, since, step } = holder
-  const time = new Date(since).toTimeString().slice(0, 5)
-  return `${plainText(by)} ${operationWords(kind, plainText(what), paths.app)} since ${time} (${spanWords(Date.now() - Date.parse(since))}), now at step ${step}`
+function busy({ paths }: InstalledApp, deploy: ObservedDeploy | undefined, options: ClientOptions): HoldfastError {
+  return new HoldfastError('busy', deployWords(paths.app, deploy?.record), { hint: `add --wait; or see how far it is: ${commandText(['logs', paths.app, '-f'], options)}` })
 }

@@ -1,6 +1,7 @@
+import { lineText } from '../deploy/foreign-text.js'
 import type { DeployEvent, OperationKind } from '../deploy/progress.js'
-import { print } from './output.js'
-import { failureText, lineText, ProgressText } from './progress-text.js'
+import { jsonText, print } from './output.js'
+import { failureText, ProgressText } from './progress-text.js'
 
 /** Shows the events of a deploy. */
 export interface ProgressPrinter {
@@ -15,9 +16,9 @@ export interface ProgressPrinter {
 const redrawMs = 200
 
 export function progressPrinter(app: string, { json }: { json: boolean }): ProgressPrinter {
-  if (json) return { event: (event) => print(JSON.stringify(event)), activity: () => {}, clear: () => {} }
+  if (json) return { event: (event) => print(jsonText(event)), activity: () => {}, clear: () => {} }
   const terminal = process.stdout.isTTY === true && process.env['TERM'] !== 'dumb'
-  const text = new ProgressText({ terminal, colour: terminal && !process.env['NO_COLOR'] })
+  const text = new ProgressText({ app, terminal, colour: terminal && !process.env['NO_COLOR'] })
   let doing: string | undefined
   let kind: OperationKind = 'deploy'
   let isDrawn = false

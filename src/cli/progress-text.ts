@@ -1,7 +1,10 @@
+import { lineText, plainText } from '../deploy/foreign-text.js'
 import { operationWords, type DeployEvent, type OperationKind, type StepName } from '../deploy/progress.js'
-import { bytesWords, plainText } from './words.js'
+import { bytesWords, durationWords } from './words.js'
 
 export interface TextOptions {
+  /** Its name. Default: what the first event says. */
+  app?: string
   /** A terminal: a line that changes shows what is under way. Else what takes long is told at its begin. */
   terminal: boolean
   colour: boolean
@@ -15,11 +18,13 @@ const codes: Record<Colour, number> = { bold: 1, dim: 2, red: 31, green: 32, yel
 
 /** The events of a deploy as lines for people. Pure: writes nothing, and is told the time. */
 export class ProgressText {
-  private app = ''
+  private app: string
   /** The step under way, and since when. */
   private current: { step: StepName; since: number; progress?: DeployEvent & { type: 'progress' } } | undefined
 
-  constructor(private readonly options: TextOptions) {}
+  constructor(private readonly options: TextOptions) {
+    this.app = options.app ?? ''
+  }
 
   /** The lines that stay. @param now in milliseconds */
   lines(event: DeployEvent, now: number): string[] {
@@ -93,21 +98,4 @@ export function barText({ done, total, unit }: { done: number; total?: number; u
   const width = 24
   const full = Math.min(width, Math.floor((done / total) * width))
   return `[${'#'.repeat(full)}${'-'.repeat(width - full)}]  ${words(done)} of ${words(total)}`
-}
-
-/** `0.4 s`, `12.3 s`, `2 min 5 s`. */
-export function durationWords(ms: number, digits: 0 | 1 = 1): string {
-  if (ms < 59_950) return `${(Math.max(0, ms) / 1000).toFixed(digits)} s`
-  const seconds = Math.round(ms / 1000)
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
-}
-
-// eslint-disable-next-line no-control-regex
-const sequences = /\u001b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g
-
-/** A line of somebody else's program, such as a hook: its colours gone, its indentation kept, and nothing that moves the cursor. */
-export function lineText(line: string): string {
-  const bare = line.replace(sequences, '').replaceAll('\t', '    ')
-  const indent = /^ */.exec(bare)?.[0] ?? ''
-  return `${indent}${plainText(bare)}`
 }

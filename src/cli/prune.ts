@@ -1,11 +1,10 @@
 import { join } from 'node:path'
 import { checkManager, checkRunning } from '../deploy/preflight.js'
-import { planPruning, prune, type Pruning } from '../deploy/prune.js'
+import { planPruning, prune, type Pruned, type Pruning } from '../deploy/prune.js'
 import { notInstalled } from '../deploy/uninstall.js'
 import { HoldfastError } from '../errors.js'
 import { readManifest } from '../release/manifest.js'
 import { pathsOf } from '../release/paths.js'
-import type { Release } from '../release/release.js'
 import { Systemctl } from '../systemd/systemctl.js'
 import { chooseApp } from './choose-app.js'
 import { placesFor, type GlobalOptions } from './context.js'
@@ -21,9 +20,11 @@ export async function pruneCommand(given: string | undefined, options: GlobalOpt
   const app = chooseApp(given, places)
   const paths = pathsOf(places, app)
   if (readManifest(paths) === undefined) throw notInstalled(places, app)
-  const pruning = await planPruning(paths, new Systemctl(places.scope), keep)
-  const gone = dryRun ? pruning.plan.remove : prune(pruning)
-  print(options.json === true ? JSON.stringify(pruneAnswer(pruning, gone, { dryRun }), null, 2) : pruneText(pruneAnswer(pruning, gone, { dryRun })))
+  const systemd = new Systemctl(places.scope)
+  const pruning = await planPruning(paths, systemd, keep)
+  const pruned = dryRun ? { releases: pruning.plan.remove, leftovers: pruning.leftovers, stayed: [] } : await prune(pruning, systemd)
+  const answer = pruneAnswer(pruning, pruned, { dryRun })
+  print(options.json === true ? JSON.stringify(answer, null, 2) : pruneText(answer))
 }
 
 /** The answer of `holdfast prune APP --json`; documented in docs/cli.md, and stable. */
@@ -39,16 +40,16 @@ export interface PruneAnswer {
 }
 
 /** Pure. */
-export function pruneAnswer({ paths, plan, leftovers, sizes }: Pruning, gone: readonly Release[], { dryRun }: { dryRun: boolean }): PruneAnswer {
+export function pruneAnswer({ paths, plan, sizes }: Pruning, { releases, leftovers, stayed }: Pruned, { dryRun }: { dryRun: boolean }): PruneAnswer {
   const size = (path: string): number | null => sizes.get(path) ?? null
-  const removed = gone.map(({ id, version }) => ({ release: id, version: version ?? null, sizeBytes: size(join(paths.releases, id)) }))
+  const removed = releases.map(({ id, version }) => ({ release: id, version: version ?? null, sizeBytes: size(join(paths.releases, id)) }))
   const others = leftovers.map((path) => ({ path, sizeBytes: size(path) }))
   return {
     app: paths.app,
     dryRun,
     removed,
     leftovers: others,
-    kept: plan.keep.map(({ release: { id, version }, why }) => ({ release: id, version: version ?? null, why })),
+    kept: [...plan.keep, ...stayed].map(({ release: { id, version }, why }) => ({ release: id, version: version ?? null, why })),
     freedBytes: [...removed, ...others].reduce((sum, { sizeBytes }) => sum + (sizeBytes ?? 0), 0),
   }
 }

@@ -1,3 +1,4 @@
+import { plainText } from '../deploy/foreign-text.js'
 import { observeReleases, type ReleaseRow } from '../deploy/list-releases.js'
 import { checkRunning } from '../deploy/preflight.js'
 import { notInstalled } from '../deploy/uninstall.js'
@@ -7,7 +8,7 @@ import { Systemctl } from '../systemd/systemctl.js'
 import { chooseApp } from './choose-app.js'
 import { placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
-import { alignRows, bytesWords, plainText, spanWords } from './words.js'
+import { alignRows, bytesWords, spanWords } from './words.js'
 
 export async function releasesCommand(given: string | undefined, options: GlobalOptions & { json?: boolean }): Promise<void> {
   const places = placesFor(options)

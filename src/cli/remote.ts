@@ -2,23 +2,24 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { createReadStream, existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { basename, join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
 import { isatty } from 'node:tty'
 import { loadConfig } from '../config/load.js'
-import { parseEvent } from '../deploy/deploy-events.js'
+import { quoteWord } from '../config/shell.js'
 import { frameStream } from '../deploy/deploy-frames.js'
-import { overlayOf, sourceOf, sourceText, sourceWords, type AskedSource } from '../deploy/source-of.js'
+import { lineText } from '../deploy/foreign-text.js'
+import { LineSplitter } from '../deploy/hook-output.js'
+import { longestEvent, parseEvent, parseReady } from '../deploy/parse-event.js'
+import { overlayOf, sourceOf, sourceText, sourceArguments, type AskedSource } from '../deploy/source-of.js'
 import { HoldfastError } from '../errors.js'
-import { shellWord } from '../release/instance.js'
 import { packFolder } from '../release/pack.js'
 import { nameInFolder, readDeployWords } from './choose-app.js'
 import { kindOf, overlayWords, switchWords, type DeployOptions, type RemoteClient } from './deploy.js'
 import { commandText } from './operation-client.js'
-import { print } from './output.js'
-import { lineText } from './progress-text.js'
+import { jsonText, print } from './output.js'
 import { progressPrinter, type ProgressPrinter } from './progress-printer.js'
+import { version } from './version.js'
 import { bytesWords } from './words.js'
 
 /**
@@ -58,36 +59,40 @@ export function planRemote(host: string, words: readonly string[], options: Depl
   if (source?.kind === 'input' && overlay?.kind === 'input') throw usage('the source and the overlay cannot both be standard input', 'give one of them as a file')
   const app = given.app ?? (source?.kind === 'directory' ? nameInFolder(source.path) : undefined) ?? nameInFolder(process.cwd())
   const client: RemoteClient = {
-    again: commandText(['deploy', ...(app === undefined ? [] : [app]), ...(source === undefined ? [] : sourceWords(source)), ...overlayWords(overlay), ...switchWords(options), '--to', host], options),
+    again: commandText(['deploy', ...(app === undefined ? [] : [app]), ...(source === undefined ? [] : sourceArguments(source)), ...overlayWords(overlay), ...switchWords(options), '--to', host], options),
     ...(source === undefined ? {} : { name: sourceText(source) }),
     ...(overlay === undefined ? {} : { overlayName: sourceText(overlay) }),
   }
+  const there = wordsThere(source)
+  const over = wordsThere(overlay)
   const command = [
-    'holdfast', ...(user === true ? ['--user'] : []), 'deploy', ...(app === undefined ? [] : [app]), ...wordsThere(source),
+    'holdfast', ...(user === true ? ['--user'] : []), 'deploy', ...there.options,
     // Without a source, these are about the one that is usual there.
     ...(source === undefined ? [...(branch === undefined ? [] : ['--branch', branch]), ...(commit === undefined ? [] : ['--commit', commit])] : []),
-    ...(overlay === undefined ? [] : ['--overlay', ...wordsThere(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]),
+    ...(over.place === undefined ? [] : ['--overlay', over.place, ...over.options.map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]),
     ...switchWords(options), ...(options.wait === true ? ['--wait'] : []), ...(options.dryRun === true ? ['--dry-run'] : []),
     ...(options.dryRun === true && options.json !== true ? [] : ['--json']),
     '--remote', JSON.stringify(client),
+    // It runs as root: nothing behind this is an option there.
+    '--', ...(app === undefined ? [] : [app]), ...(there.place === undefined ? [] : [there.place]),
   ]
   return { app, source, overlay, command }
 }
 
 /** What lies here is sent, and is standard input there; what has an address is fetched there. */
-function wordsThere(asked: AskedSource | undefined): string[] {
+function wordsThere(asked: AskedSource | undefined): { place?: string; options: string[] } {
   switch (asked?.kind) {
     case undefined:
-      return []
+      return { options: [] }
     case 'git':
-      return [asked.repository, ...sourceWords(asked).slice(1)]
+      return { place: asked.repository, options: sourceArguments(asked).slice(1) }
     case 'address':
-      return [asked.url, ...sourceWords(asked).slice(1)]
+      return { place: asked.url, options: sourceArguments(asked).slice(1) }
     case 'directory':
-      return ['-']
+      return { place: '-', options: [] }
     case 'archive':
     case 'input':
-      return ['-', ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
+      return { place: '-', options: asked.sha256 === undefined ? [] : ['--sha256', asked.sha256] }
   }
 }
 
@@ -102,10 +107,14 @@ export function sshArgs(host: string, command: readonly string[], { user, env }:
   // The units there are root's: so is who deploys, but for the apps of a user's own manager.
   const script = user ? 'exec "$@"' : 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi'
   // ssh joins words by blanks, and the account's shell there reads them: so they are quoted for it.
-  const remote = ['exec', 'sh', '-c', shellWord(script), 'sh', ...command.map(shellWord)].join(' ')
+  const remote = ['exec', 'sh', '-c', quoteWord(script), 'sh', ...command.map(quoteWord)].join(' ')
   const ssh = (env['HOLDFAST_SSH'] ?? '').trim().split(/\s+/).filter((word) => word !== '')
   return [...(ssh.length === 0 ? ['ssh'] : ssh), '-T', '-o', 'ServerAliveInterval=15', '--', host, remote]
 }
+
+/** The longest line on standard error that is shown whole, in bytes, and how many are kept. */
+const longestSaid = 16 << 10
+const saidLines = 50
 
 /** How far it has come; each tells what a lost connection means. */
 type Phase = 'connecting' | 'sending' | 'sent' | 'begun' | 'ended'
@@ -113,16 +122,19 @@ type Phase = 'connecting' | 'sending' | 'sent' | 'begun' | 'ended'
 class RemoteDeploy {
   private phase: Phase = 'connecting'
   private status: number | undefined
-  /** What ssh and the other side say before it is known whether holdfast answers there. */
+  /** What ssh and the other side said last, before it is known whether holdfast answers there. */
   private readonly said: string[] = []
+  /** The plan of `--dry-run --json`, as it came, and its length in characters. */
+  private readonly plan: string[] = []
+  private planLength = 0
   private readonly printer: ProgressPrinter
   private readonly child: ChildProcess
   private readonly app: string
 
-  constructor(private readonly host: string, private readonly plan: RemotePlan, private readonly options: DeployOptions) {
-    this.app = plan.app ?? 'the app'
+  constructor(private readonly host: string, private readonly remote: RemotePlan, private readonly options: DeployOptions) {
+    this.app = remote.app ?? 'the app'
     this.printer = progressPrinter(this.app, { json: options.json === true })
-    const [program = 'ssh', ...args] = sshArgs(host, plan.command, { user: options.user === true, env: process.env })
+    const [program = 'ssh', ...args] = sshArgs(host, remote.command, { user: options.user === true, env: process.env })
     this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
   }
 
@@ -135,9 +147,9 @@ class RemoteDeploy {
     // A connection that breaks is told by the end of ssh.
     this.child.stdin?.on('error', () => {})
     const failed = new Promise<never>((_, reject) => {
-      createInterface(this.child.stdout as Readable).on('line', (line) => this.hear(line, reject))
+      readLines(this.child.stdout as Readable, longestEvent, (line) => this.hear(line, reject))
     })
-    createInterface(this.child.stderr as Readable).on('line', (line) => this.hearError(line))
+    readLines(this.child.stderr as Readable, longestSaid, (line) => this.hearError(line))
     try {
       return this.conclude(await Promise.race([closed, failed]))
     } finally {
@@ -149,13 +161,20 @@ class RemoteDeploy {
   private hear(line: string, fail: (error: unknown) => void): void {
     if (this.phase === 'connecting') {
       // A message of the day, or of the shell's, comes before.
-      if (!parseEvent(line).some(({ type }) => (type as string) === 'ready')) return
+      const there = parseReady(line)
+      if (there === undefined) return
+      if (there !== version) return fail(otherVersion(this.host, `version ${there}, and this one is ${version}`))
       this.phase = 'sending'
       for (const one of this.said.splice(0)) process.stderr.write(`${lineText(one)}\n`)
       this.send().then(() => (this.phase = this.phase === 'sending' ? 'sent' : this.phase), fail)
       return
     }
-    if (this.options.dryRun === true) return print(this.options.json === true ? line : lineText(line))
+    if (this.options.dryRun === true) {
+      if (this.options.json !== true) return print(lineText(line))
+      this.planLength += line.length
+      if (this.planLength <= longestEvent) this.plan.push(line)
+      return
+    }
     for (const event of parseEvent(line)) {
       if (event.type === 'deploy') this.phase = 'begun'
       if (event.type === 'end') {
@@ -167,8 +186,10 @@ class RemoteDeploy {
   }
 
   private hearError(line: string): void {
-    if (this.phase === 'connecting') this.said.push(line)
-    else {
+    if (this.phase === 'connecting') {
+      this.said.push(line)
+      if (this.said.length > saidLines) this.said.shift()
+    } else {
       this.printer.clear()
       process.stderr.write(`${lineText(line)}\n`)
     }
@@ -176,7 +197,7 @@ class RemoteDeploy {
 
   /** Sends what lies here, one archive after the other. The input stays open: its end tells the other side that we are gone. */
   private async send(): Promise<void> {
-    for (const asked of [this.plan.source, this.plan.overlay]) {
+    for (const asked of [this.remote.source, this.remote.overlay]) {
       if (asked?.kind !== 'directory' && asked?.kind !== 'archive' && asked?.kind !== 'input') continue
       const out = frameStream()
       const isHandedOn = finished(out)
@@ -205,14 +226,26 @@ class RemoteDeploy {
     // 255 is ssh's own; anything else is what ended there.
     if (status === 255 || status >= 128) throw this.lost()
     if (this.phase === 'connecting') this.explain(status)
+    if (status === 0 && this.options.dryRun === true && this.options.json === true) this.printPlan()
     return status
+  }
+
+  /** What comes from another machine is printed as JSON only where it is some. */
+  private printPlan(): void {
+    let plan: unknown
+    try {
+      plan = JSON.parse(this.plan.join('\n'))
+    } catch (error) {
+      throw new HoldfastError('deploy-failed', `what ${this.host} answered is no plan`, { hint: `ssh ${this.host} holdfast --version   # and here: ${version}`, cause: error })
+    }
+    print(jsonText(plan, 2))
   }
 
   /** The connection is gone. What that means for the deploy depends on how far it had come. */
   private lost(): HoldfastError {
     const { host } = this
     const said = this.said.length === 0 ? '' : `: ${lineText(this.said.at(-1) as string)}`
-    const look = `ssh ${host} ${commandText(['status', ...(this.plan.app === undefined ? [] : [this.plan.app])], this.options)}`
+    const look = `ssh ${host} ${commandText(['status', ...(this.remote.app === undefined ? [] : [this.remote.app])], this.options)}`
     switch (this.phase) {
       case 'connecting':
         return new HoldfastError('deploy-failed', `${host} cannot be reached${said}. Nothing was begun there`, { hint: `ssh ${host} true` })
@@ -239,7 +272,7 @@ class RemoteDeploy {
       })
     }
     if (/unknown (?:command|option)/.test(said)) {
-      throw new HoldfastError('machine-unfit', `the holdfast at ${host} is of another version, which takes no deploys from here. Nothing was begun there`, { hint: `ssh ${host} sudo npm install --global holdfast` })
+      throw otherVersion(host, 'another version, which takes no deploys from here')
     }
     for (const line of this.said) process.stderr.write(`${lineText(line)}\n`)
   }
@@ -254,10 +287,19 @@ class RemoteDeploy {
       ended: '',
     }[this.phase]
     this.child.kill()
-    const look = this.phase === 'sent' || this.phase === 'begun' ? ` To see how: ssh ${this.host} ${commandText(['status', ...(this.plan.app === undefined ? [] : [this.plan.app])], this.options)}` : ''
+    const look = this.phase === 'sent' || this.phase === 'begun' ? ` To see how: ssh ${this.host} ${commandText(['status', ...(this.remote.app === undefined ? [] : [this.remote.app])], this.options)}` : ''
     process.stderr.write(`${text}${look}\n`)
     process.exit(130)
   }
+}
+
+const otherVersion = (host: string, words: string): HoldfastError =>
+  new HoldfastError('machine-unfit', `the holdfast at ${host} is of ${words}. Nothing was begun there`, { hint: `ssh ${host} sudo npm install --global holdfast@${version}` })
+
+function readLines(input: Readable, longest: number, onLine: (line: string) => void): void {
+  const lines = new LineSplitter(onLine, longest)
+  input.on('data', (bytes: Buffer) => lines.add(bytes))
+  input.on('end', () => lines.end())
 }
 
 /** What stays here: the repository's own files, and what `hooks.install` makes there anew. */

@@ -27,13 +27,14 @@ export async function rollbackCommand(words: readonly string[], options: Rollbac
     print(options.json === true ? JSON.stringify(planJson(app.paths.app, plan), null, 2) : planText(app.paths.app, plan))
     return 0
   }
+  // Without a name it is found once the lock is held: somebody may have deployed by then.
   const { id, version } = plan.target
   return operateInUnit(
     app,
     {
-      kind: 'rollback', id: newDeployId(), app: app.paths.app, by: whoAsksHere(), what: `release ${id}${version === undefined ? '' : ` (${version})`}`,
-      release: id, force, env: {}, owner: ownIdentity(),
-      again: commandText(['rollback', app.paths.app, id, ...(force ? ['--force'] : [])], options),
+      kind: 'rollback', id: newDeployId(), app: app.paths.app, by: whoAsksHere(), what: word === undefined ? 'the last good release' : `release ${id}${version === undefined ? '' : ` (${version})`}`,
+      ...(word === undefined ? {} : { release: id }), force, env: {}, owner: ownIdentity(),
+      again: commandText(['rollback', app.paths.app, ...(word === undefined ? [] : [id]), ...(force ? ['--force'] : [])], options),
     },
     {},
     options,

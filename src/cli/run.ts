@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
+import { shellWord } from '../config/shell.js'
 import { describeFailure } from '../deploy/failure.js'
 import { planOneOff } from '../deploy/one-off.js'
 import { checkManager } from '../deploy/preflight.js'
 import { notInstalled } from '../deploy/uninstall.js'
 import { HoldfastError } from '../errors.js'
-import { shellWord } from '../release/instance.js'
 import { readManifest } from '../release/manifest.js'
 import { pathsOf } from '../release/paths.js'
 import { Systemctl } from '../systemd/systemctl.js'
@@ -25,7 +25,7 @@ export async function runCommand(app: string, command: readonly string[], option
   const terminal = isatty(0) && isatty(1)
   const { unit, args } = await planOneOff(paths, systemd, command, { terminal })
   if (options.dryRun === true) {
-    print(['systemd-run', ...args].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellWord(word))).join(' '))
+    print(['systemd-run', ...args].map(shellWord).join(' '))
     return 0
   }
   return runUnit(systemd, unit, args, { terminal })

@@ -1,6 +1,7 @@
 import type { AppStatus, AppState, InstanceStatus } from '../deploy/app-status.js'
+import { plainText } from '../deploy/foreign-text.js'
 import { operationWords } from '../deploy/progress.js'
-import { alignRows, bytesWords, drainWords, plainText, spanWords, timeWords } from './words.js'
+import { alignRows, bytesWords, drainWords, spanWords, timeWords } from './words.js'
 
 /** An app's status for people to read. Pure: `now` is in milliseconds. */
 export function statusText(status: AppStatus, now: number): string {

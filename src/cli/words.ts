@@ -1,16 +1,14 @@
-/** A span of time in the two largest units that say something: `12 s`, `3 min`, `2 h 5 min`, `4 d 3 h`. */
-export function spanWords(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000))
-  if (seconds < 60) return `${seconds} s`
-  const minutes = Math.floor(seconds / 60)
-  if (minutes < 60) return `${minutes} min`
-  const hours = Math.floor(minutes / 60)
-  if (hours < 24) return join(hours, 'h', minutes % 60, 'min')
-  return join(Math.floor(hours / 24), 'd', hours % 24, 'h')
-}
+import { plainText } from '../deploy/foreign-text.js'
+import { joinSpan, spanWords } from '../deploy/span-words.js'
 
-/** How long something took: tenths of a second below a minute, `12.1 s`, then as `spanWords`. */
-export const durationWords = (ms: number): string => (ms < 59_950 ? `${(ms / 1000).toFixed(1)} s` : spanWords(ms))
+export { spanWords } from '../deploy/span-words.js'
+
+/** How long something took: `0.4 s`, `12.3 s`, `2 min 5 s`, then as `spanWords`. @param digits of the seconds below a minute */
+export function durationWords(ms: number, digits: 0 | 1 = 1): string {
+  if (ms < 59_950) return `${(Math.max(0, ms) / 1000).toFixed(digits)} s`
+  const seconds = Math.round(ms / 1000)
+  return seconds < 3_600 ? joinSpan(Math.floor(seconds / 60), 'min', seconds % 60, 's') : spanWords(ms)
+}
 
 /** Bytes as systemd writes them: `712.0K`, `45.3M`, `1.2G`. */
 export function bytesWords(bytes: number): string {
@@ -31,9 +29,6 @@ export function alignRows(rows: readonly (readonly string[])[]): string[] {
   return rows.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd())
 }
 
-/** Text of others, such as an app's status, without the control characters that would reach the terminal. */
-export const plainText = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim()
-
 /** The status of an instance that drains: what it waits for, where it says so as the runtime does; else its own words. */
 export function drainWords(status: string): string {
   const text = plainText(status)
@@ -41,6 +36,3 @@ export function drainWords(status: string): string {
   if (waiting === undefined) return `"${text}"`
   return waiting === 'nothing in flight' ? waiting : `waits for ${waiting}`
 }
-
-const join = (large: number, largeUnit: string, small: number, smallUnit: string): string =>
-  small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`

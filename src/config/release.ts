@@ -6,6 +6,7 @@ import { parseConfig } from './parse.js'
 import { quote } from './quote.js'
 import { readConfigFile } from './read-file.js'
 import { formatSize } from './size.js'
+import { shellWord } from './shell.js'
 import { showAddress } from './web-address.js'
 
 /** The configuration that a generation of a release runs with. */
@@ -65,7 +66,7 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
     folder: installed.directory ?? `/srv/${installed.app}`,
   })
   const installFile = options.installFile ?? (installed.directory === undefined ? file : join(installed.directory, 'holdfast.toml'))
-  const mend = `run \`holdfast install ${quoteForShell(installFile)}\``
+  const mend = `run \`holdfast install ${shellWord(installFile)}\``
   const notes = listDifferences(installed, release).map((difference) => `${difference}: ${mend}`)
   const shorten = (key: string, ownMs: number, installedMs: number): number => {
     if (ownMs <= installedMs) return ownMs
@@ -107,6 +108,8 @@ export function loadReleaseConfig(installed: Config, releaseFolder: string, opti
 
 function listDifferences(installed: Config, release: Config): string[] {
   const listed = Object.entries(installedKeys)
+    // A release that comes another way has no source folder, and means nothing by it.
+    .filter(([key]) => key !== 'directory' || release.directory !== undefined)
     .map(([key, showValue]) => compare(showKey(key), showValue(installed), showValue(release)))
   const names = new Set([...installed.listen, ...release.listen].map(({ name }) => name))
   for (const name of names) {
@@ -138,5 +141,3 @@ const show = (value: string | undefined): string => (value === undefined ? 'abse
 const showUrl = (url: string | undefined): string => show(url === undefined ? undefined : showAddress(url))
 
 const showList = (values: readonly string[]): string => (values.length === 0 ? 'empty' : values.toSorted().map((value) => quote(value)).join(', '))
-
-const quoteForShell = (path: string): string => (/^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`)

@@ -12,11 +12,14 @@ export function isLoopback({ hostname }: URL): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 
-/** An address without what may be a secret in it, for people and for the record: no credentials, no query. */
+/**
+ * An address without what may be a secret in it, for people and for the record: no credentials, no query. The account of
+ * an ssh address is none, and needed. Of what is no address, where a password may be anywhere, the protocol alone.
+ */
 export function showAddress(address: string): string {
   const url = parseAddress(address)
-  if (url === undefined) return address.replace(/\/\/[^/]*@/, '//').replace(/[?#].*$/s, '')
-  url.username = ''
+  if (url === undefined) return `${/^[a-z][a-z0-9+.-]*:\/\//i.exec(address)?.[0] ?? ''}…`
+  if (url.protocol !== 'ssh:') url.username = ''
   url.password = ''
   url.search = ''
   url.hash = ''

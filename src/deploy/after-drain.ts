@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { loadReleaseConfig } from '../config/release.js'
 import { writeDropIn } from '../release/instance-drop-in.js'
 import type { Release } from '../release/release.js'
@@ -8,9 +7,11 @@ import { readRelease, releaseFolder, writeRelease } from '../release/store.js'
 import { afterDrainService, deployService } from '../units/names.js'
 import { renderEndDropIn } from '../units/render.js'
 import type { InstalledApp } from './app.js'
+import { readDeployRecord } from './deploy-record.js'
 import { runHook } from './hooks.js'
 import { hasEnded, observeInstances, type RunningInstance } from './observe.js'
 import type { Handover } from './plan.js'
+import { readOrder } from './request.js'
 
 /**
  * `hooks.after_drain`: what a release may do only once no older one runs any more, such as to drop a column. It waits in
@@ -22,7 +23,7 @@ import type { Handover } from './plan.js'
 export async function prepareAfterDrain(handover: Handover): Promise<void> {
   const { app, plan } = handover
   if (!isAsked(handover)) return
-  const older = (await observeInstances(app.systemd, app.paths.app)).filter((instance) => instance.generation < plan.generation && !hasEnded(instance))
+  const older = olderThan(await observeInstances(app.systemd, app.paths.app), plan.generation)
   for (const instance of older) writeDropIn(app.paths, instance, renderEndDropIn(app.paths.app), 'end')
   if (older.length > 0) await app.systemd.daemonReload()
 }
@@ -41,8 +42,12 @@ export async function wakeAfterDrain({ app, state }: Handover): Promise<void> {
   const { paths, story, systemd } = app
   const { afterDrain } = readState(paths)
   const before = state.afterDrain
-  if (before !== undefined && before.begun === undefined && before.generation !== afterDrain?.generation) {
-    story.tell('after-drain-cancelled', `hooks.after_drain of release ${before.release}, which still waited, is cancelled: another one is live.`, { release: before.release })
+  if (before !== undefined && before.generation !== afterDrain?.generation) {
+    if (before.begun === undefined) {
+      story.tell('after-drain-cancelled', `hooks.after_drain of release ${before.release}, which still waited, is cancelled: another one is live.`, { release: before.release })
+    }
+    // What failed is nobody's concern any more.
+    if (before.failed !== undefined) await systemd.resetFailed([afterDrainService(paths.app)])
   }
   if (afterDrain !== undefined && afterDrain.failed === undefined) await systemd.queueStart([afterDrainService(paths.app)])
 }
@@ -91,7 +96,7 @@ export async function runAfterDrain(app: InstalledApp): Promise<0 | 1> {
   return 1
 }
 
-/** The `ExecStopPost=` of the unit: an instance that ended while the unit still ran has started nothing. */
+/** The `ExecStopPost=` of the unit: who wanted to start it while it still ran has started nothing. */
 export async function lookAgain(app: InstalledApp): Promise<void> {
   const { afterDrain, live } = readState(app.paths)
   if (afterDrain === undefined || afterDrain.begun !== undefined || live?.release !== afterDrain.release) return
@@ -102,11 +107,35 @@ export async function lookAgain(app: InstalledApp): Promise<void> {
 export const olderThan = (instances: readonly RunningInstance[], generation: number): RunningInstance[] =>
   instances.filter((instance) => instance.generation < generation && !hasEnded(instance))
 
-/** A deploy that is under way may be about to put another release in the place of this one; it wakes the unit when it ends. */
-async function isDue({ paths, systemd }: InstalledApp, { generation }: AfterDrain): Promise<boolean> {
+/**
+ * Whether nobody older is left, and nothing is under way that may put another release in the place of this one: whatever
+ * that is wakes the unit when it ends. The executor of a deploy has its record before it looks whether a hook runs.
+ */
+async function isDue(app: InstalledApp, { release, generation }: AfterDrain): Promise<boolean> {
+  const { paths, systemd } = app
+  const { wanted } = readState(paths)
+  const order = readOrder(paths)
+  if (wanted !== release || (order !== undefined && order.release !== release)) return false
   const [deploy] = await systemd.show([deployService(paths.app)])
-  if (existsSync(join(paths.state, 'deploy.json')) && (deploy?.active === 'active' || deploy?.active === 'activating')) return false
+  if (readDeployRecord(paths) !== undefined && deploy !== undefined && deploy.active !== 'inactive' && deploy.active !== 'failed') return false
   return olderThan(await observeInstances(systemd, paths.app), generation).length === 0
+}
+
+/** Whether the unit is at work. */
+export async function runsAfterDrain({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<boolean> {
+  const [unit] = await systemd.show([afterDrainService(paths.app)])
+  return unit !== undefined && unit.active !== 'inactive' && unit.active !== 'failed'
+}
+
+/** For the holder of the lock: a hook that has begun is let finish, and what it did is known afterwards. No other begins meanwhile. */
+export async function waitForAfterDrain(app: InstalledApp, signal: AbortSignal, tell: (text: string) => void): Promise<void> {
+  for (let isTold = false; await runsAfterDrain(app); await delay(200)) {
+    signal.throwIfAborted()
+    if (!isTold && readState(app.paths).afterDrain?.begun !== undefined) {
+      tell('hooks.after_drain of the release that is live runs just now: waiting for its end.')
+      isTold = true
+    }
+  }
 }
 
 function mark({ paths }: InstalledApp, release: Release, afterDrain: NonNullable<Release['afterDrain']>): void {

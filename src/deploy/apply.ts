@@ -8,6 +8,7 @@ import { recordedRelease } from './choose-release.js'
 import type { ApplyRequest } from './deploy-request.js'
 import { isServing, observeInstances } from './observe.js'
 import type { Operation, Outcome } from './operation.js'
+import { stepsOf } from './progress.js'
 import { findWanted } from './wanted.js'
 
 /** The steps of an apply: brings up exactly what is recorded, and does nothing where that serves already. Runs no hooks. */
@@ -20,13 +21,17 @@ export async function applyRecord(work: Operation<ApplyRequest>, began: State): 
   })
   if (release === undefined) {
     log.note(`No release of ${app.paths.app} is recorded yet: there is nothing to bring up.`)
+    skipRest(log, 'nothing is recorded')
     return { outcome: 'unchanged' }
   }
   if (await isAsRecorded(app, began, release)) {
+    skipRest(log, 'live already')
     return { outcome: 'unchanged', release: release.id, ...(began.live === undefined ? {} : { generation: began.live.generation }) }
   }
   return bringLive(work, began, release, { afterDrain: false })
 }
+
+const skipRest = (log: Operation['log'], why: string): void => stepsOf.apply.slice(1).forEach((step) => log.skip(step, why))
 
 /** What somebody wrote into the file `wanted`, else what is recorded. */
 export async function releaseToApply(app: InstalledApp, state: State): Promise<Release | undefined> {

@@ -1,6 +1,7 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
 import type { Release } from '../release/release.js'
 import { readState, type State } from '../release/state.js'
+import { appService, drainService } from '../units/names.js'
 import { StepError } from './deploy-hooks.js'
 import type { Operation } from './operation.js'
 import { orderHandover } from './order.js'
@@ -18,11 +19,20 @@ export async function bringLive(work: Operation, began: State, release: Release,
     const now = readState(app.paths)
     // A restart of the same release in the meantime is no other state: what this was planned upon still holds.
     if (now.live?.release !== began.live?.release) throw replaced(work, began, now)
+    await refuseStopped(work)
     return recordWanted(app.paths, now, release)
   })
   const { generation } = await log.run('handover', (telling) => handOverTo(work, wanted, release, options, (text) => telling.result(text)))
   await prune(work)
   return { outcome: 'live', release: release.id, generation }
+}
+
+/** Whoever stops an app while a deploy of it runs does not expect it back. */
+async function refuseStopped({ app: { paths, systemd }, request, wasServing }: Operation): Promise<void> {
+  const [service, drain] = await systemd.show([appService(paths.app), drainService(paths.app)])
+  if (wasServing !== true || service?.active === 'active' || drain?.active !== 'inactive') return
+  const user = paths.scope === 'user' ? ' --user' : ''
+  throw new HoldfastError('state-changed', `${paths.app} was stopped by somebody since this began`, { hint: `systemctl${user} start ${paths.app}   # then: ${request.again}` })
 }
 
 function replaced({ app, request }: Operation, began: State, now: State): HoldfastError {
@@ -41,7 +51,7 @@ async function handOverTo({ app, request, log, signal, since }: Operation, wante
   // Nobody listens any more once it is interrupted.
   ordered.catch(() => {})
   const result = await Promise.race([ordered, interrupted])
-  if (result.kind === 'failed') throw new StepError(result.reason, result.log, result.hint, 'handover-failed')
+  if (result.kind === 'failed') throw new StepError('handover-failed', result.reason, result)
   tell(`generation ${result.generation}`)
   return result
 }

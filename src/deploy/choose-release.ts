@@ -51,7 +51,8 @@ export const recordedRelease = (paths: AppPaths, state: State): string | undefin
 export const chooseRecorded = (app: InstalledApp, id: string): ReleaseChoice => withConfig(app, readRelease(app.paths, id), undefined)
 
 function orderedRelease({ paths: { app } }: InstalledApp, { live }: State, { release, began }: HandoverOrder): string {
-  if (live?.release === began) return release
+  // Its own release is live: it was killed after it had recorded that, and what comes after is to be done again.
+  if (live?.release === began || live?.release === release) return release
   throw new HoldfastError('state-changed', `release ${release} was to take the place of ${began ?? 'nothing'}, but ${live?.release ?? 'nothing'} is live by now: somebody else has brought it up meanwhile`, {
     hint: `holdfast status ${app}   # then run it again, if it is still wanted`,
   })

@@ -9,9 +9,9 @@ import { layOver } from '../release/lay-over.js'
 import type { Release } from '../release/release.js'
 import { copyFolder, fingerprintFolder } from '../release/snapshot.js'
 import type { Fetched, ReleaseSource, SourceSpec, UnpackLimits } from '../release/source-spec.js'
-import { listReleases } from '../release/store.js'
 import type { StepTelling } from './deploy-log.js'
 import { codeFolder, type DeploySite } from './deploy-site.js'
+import { lastGit } from './last-git.js'
 
 /** A source that is on this machine, with its overlay. */
 export interface FetchedSource {
@@ -39,11 +39,11 @@ export async function fetchAll(site: DeploySite, telling: StepTelling): Promise<
 
 function fetchOne({ app, signal }: DeploySite, spec: SourceSpec, staging: string, telling: StepTelling): Promise<Fetched> {
   const { maxBytes } = app.config.source
-  const last = listReleases(app.paths).findLast(({ source }) => source.kind === 'git')?.source
+  const last = lastGit(app.paths)
   return fetchSource(spec, staging, {
     limitBytes: maxBytes,
     state: app.paths.state,
-    ...(last?.kind === 'git' ? { lastGit: { repository: last.repository, branch: last.branch } } : {}),
+    ...(last === undefined ? {} : { lastGit: { repository: last.repository, branch: last.branch } }),
     onProgress: ({ bytes, totalBytes }) => telling.progress(bytes, 'bytes', totalBytes),
     onNote: (text) => telling.output(text),
     signal,

@@ -2,6 +2,8 @@ import { appendFileSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync,
 import { dirname, join } from 'node:path'
 import type { AppPaths } from '../release/paths.js'
 import { makeRunFolder } from '../release/run-folder.js'
+import { LineSplitter } from './hook-output.js'
+import { longestEvent, parseEvent } from './parse-event.js'
 import type { DeployEvent } from './progress.js'
 
 /** The events of a deploy, one per line, for whoever follows it. For root's eyes: hooks may print what is secret. */
@@ -48,13 +50,13 @@ export class EventWriter {
 /** Reads the events of a deploy as they come. */
 export class EventReader {
   private at = 0
-  private rest = Buffer.alloc(0)
+  private events: DeployEvent[] = []
+  private readonly lines = new LineSplitter((line) => this.events.push(...parseEvent(line)), longestEvent)
 
   constructor(readonly file: string) {}
 
   /** What has come since the last call; nothing as long as there is no file. */
   read(): DeployEvent[] {
-    const lines: DeployEvent[] = []
     let fd: number
     try {
       fd = openSync(this.file, 'r')
@@ -65,26 +67,15 @@ export class EventReader {
       const buffer = Buffer.alloc(65_536)
       for (let count = readSync(fd, buffer, 0, buffer.length, this.at); count > 0; count = readSync(fd, buffer, 0, buffer.length, this.at)) {
         this.at += count
-        this.rest = Buffer.concat([this.rest, buffer.subarray(0, count)])
-        for (let end = this.rest.indexOf(10); end >= 0; end = this.rest.indexOf(10)) {
-          lines.push(...parseEvent(this.rest.toString('utf8', 0, end)))
-          this.rest = this.rest.subarray(end + 1)
-        }
+        // A copy: what is no whole line yet is kept, and the buffer is used again.
+        this.lines.add(Buffer.from(buffer.subarray(0, count)))
       }
     } finally {
       closeSync(fd)
     }
-    return lines
-  }
-}
-
-/** One line of events; none where it is none. */
-export function parseEvent(line: string): DeployEvent[] {
-  try {
-    const event = JSON.parse(line) as DeployEvent | null
-    return typeof event?.type === 'string' ? [event] : []
-  } catch {
-    return []
+    const events = this.events
+    this.events = []
+    return events
   }
 }
 

@@ -1,9 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../errors.js'
 import { reuseDependencies } from '../release/dependencies.js'
 import { releaseFolder } from '../release/store.js'
-import { afterDrainService, deployService } from '../units/names.js'
-import type { InstalledApp } from './app.js'
+import { deployService } from '../units/names.js'
 import type { CheckedCode, HookPlan } from './deploy-check.js'
 import type { StepTelling } from './deploy-log.js'
 import type { DeploySite } from './deploy-site.js'
@@ -11,8 +9,14 @@ import { endHook, runHook } from './hooks.js'
 
 /** A step failed, and what it ran has left a log. */
 export class StepError extends HoldfastError {
-  constructor(message: string, readonly log: string[], hint?: string, code: 'hook-failed' | 'handover-failed' = 'hook-failed') {
+  readonly log: string[]
+  /** Whether it stands in the history already. */
+  readonly isTold: boolean
+
+  constructor(code: 'hook-failed' | 'handover-failed', message: string, { log, hint, isTold = false }: { log: string[]; hint?: string; isTold?: boolean }) {
     super(code, message, hint === undefined ? {} : { hint })
+    this.log = log
+    this.isTold = isTold
   }
 }
 
@@ -30,7 +34,6 @@ export async function runPlanned(site: DeploySite, name: 'install' | 'migrate', 
   const command = config.hooks[name]
   if (command === undefined) return false
   const writable = name === 'install'
-  await waitForAfterDrain(site, telling)
   const onAbort = (): void => void endHook(app)
   signal.addEventListener('abort', onAbort)
   try {
@@ -39,23 +42,9 @@ export async function runPlanned(site: DeploySite, name: 'install' | 'migrate', 
       onLine: (line) => telling.output(line), boundTo: deployService(app.paths.app),
     })
     signal.throwIfAborted()
-    if (!result.ok) throw new StepError(`hooks.${name} (${command.text}) ${result.reason}`, result.log.slice(-20))
+    if (!result.ok) throw new StepError('hook-failed', `hooks.${name} (${command.text}) ${result.reason}`, result)
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
   return writable
-}
-
-/** Whether `hooks.after_drain` of the live release runs right now. */
-export async function runsAfterDrain({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<boolean> {
-  return (await systemd.show([afterDrainService(paths.app)]))[0]?.active === 'activating'
-}
-
-/** One hook at a time. No other begins meanwhile: see `isDue` of after-drain.ts. */
-async function waitForAfterDrain({ app, signal }: DeploySite, telling: StepTelling): Promise<void> {
-  for (let isTold = false; await runsAfterDrain(app); await delay(200)) {
-    signal.throwIfAborted()
-    if (!isTold) telling.note('hooks.after_drain of the release that is live runs just now: waiting for its end.')
-    isTold = true
-  }
 }

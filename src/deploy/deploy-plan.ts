@@ -1,3 +1,4 @@
+import { readState } from '../release/state.js'
 import type { InstalledApp } from './app.js'
 import { readersOf } from './readers-of.js'
 import { checkCode, planHooks, requireProgram, type HookPlans } from './deploy-check.js'
@@ -5,7 +6,6 @@ import { fetchAll, unpackAll } from './deploy-code.js'
 import { tellingOf } from './deploy-log.js'
 import { stagingFolder, type DeployRequest } from './deploy-request.js'
 import type { DeploySite } from './deploy-site.js'
-import { openRecord } from './open-record.js'
 import { stepNames, type DeployEvent, type StepName } from './progress.js'
 
 /** What a deploy would do: `holdfast deploy --dry-run --json`, documented in docs/cli.md and stable. */
@@ -31,11 +31,13 @@ export interface DeployPlan {
 /**
  * Fetches, unpacks and verifies as a deploy does, in a staging folder of its own and without the lock, and plans the
  * rest. Changes nothing that outlives the staging folder but the cache of git.
+ * @throws HoldfastError `state-corrupt`, and whatever a deploy would fail with by then
  */
 export async function planDeploy(app: InstalledApp, request: DeployRequest, tell: (event: DeployEvent) => void, signal: AbortSignal): Promise<DeployPlan> {
+  // A deploy makes one that cannot be read anew; this only says so.
+  const state = readState(app.paths)
   const site: DeploySite = { app, request, staging: stagingFolder(app.paths, request.id), signal, readers: await readersOf(app) }
   const telling = (step: StepName): ReturnType<typeof tellingOf> => tellingOf(step, tell, () => {})
-  const state = await openRecord(app)
   const code = await unpackAll(site, await fetchAll(site, telling('fetch')), telling('unpack'))
   signal.throwIfAborted()
   const checked = checkCode(site, code)

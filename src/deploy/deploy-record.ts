@@ -42,6 +42,9 @@ export function readDeployRecord(paths: AppPaths): DeployRecord | undefined {
   }
 }
 
-export function removeDeployRecord(paths: AppPaths): void {
+/** @param id of the deploy that ends: the record of another one stays */
+export function removeDeployRecord(paths: AppPaths, id: string): void {
+  const record = readDeployRecord(paths)
+  if (record !== undefined && record.id !== id) return
   for (const file of [recordFile(paths), ...findUnfinished(recordFile(paths))]) rmSync(file, { force: true })
 }

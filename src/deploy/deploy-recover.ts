@@ -7,7 +7,7 @@ import { appService } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import { readDeployRecord, removeDeployRecord, type DeployRecord } from './deploy-record.js'
 import { listAbandoned, removeStaging } from './deploy-request.js'
-import { runsAfterDrain } from './deploy-hooks.js'
+import { runsAfterDrain } from './after-drain.js'
 import { endHook } from './hooks.js'
 import { openRecord } from './open-record.js'
 import { operationNouns } from './progress.js'
@@ -59,7 +59,7 @@ export async function recoverDeploy(app: InstalledApp, own: string | undefined, 
       verdict.kind === 'finished' ? `its release ${record.release} is live.` : 'it changed nothing of what is live, and what it left is removed.'}`
     story.tell('deploy-interrupted', sentence, record.release === undefined ? {} : { release: record.release })
     tell(sentence)
-    removeDeployRecord(paths)
+    removeDeployRecord(paths, record.id)
   }
   for (const name of listAbandoned(paths, own)) removeStaging(paths, name)
 }

@@ -45,8 +45,8 @@ export interface DeployRequest extends AnyRequest {
 
 export interface RollbackRequest extends AnyRequest {
   kind: 'rollback'
-  /** The id of its release. */
-  release: string
+  /** As it was named: an id, the begin of one, a version. Absent: the last good one before what is live once it begins. */
+  release?: string
   /** Past releases whose `hooks.after_drain` has run. */
   force: boolean
 }

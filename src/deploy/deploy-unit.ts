@@ -3,11 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../errors.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { runProgram } from '../systemd/systemctl.js'
+import { runProgram } from '../run-program.js'
 import { deployService, hookService } from '../units/names.js'
 import { EventReader, eventsFile } from './deploy-events.js'
-import { readDeployRecord, type DeployRecord } from './deploy-record.js'
-import { servingWords } from './operation.js'
+import { isDeploying } from './deploy-under-way.js'
+import { findEnd, type Seen } from './lost-end.js'
 import type { DeployEvent, StepName } from './progress.js'
 
 /**
@@ -65,15 +65,6 @@ export async function startDeploy(paths: AppPaths, systemd: Systemd, programs: {
   }
 }
 
-/** Whether a deploy, or whatever else takes its lock, runs now. */
-export async function isDeploying(paths: AppPaths, systemd: Systemd): Promise<boolean> {
-  const [state] = await systemd.show([deployService(paths.app)])
-  return state !== undefined && state.active !== 'inactive' && state.active !== 'failed'
-}
-
-/** The deploy that holds the lock: undefined before it has written what it does. Only true while the lock is held. */
-export const holderOf = (paths: AppPaths): DeployRecord | undefined => readDeployRecord(paths)
-
 /** Polls, in milliseconds. */
 const followMs = 100
 const lookMs = 1_000
@@ -83,10 +74,12 @@ const logLines = 12
 
 /**
  * Passes the events of a deploy on as they come.
- * @returns its last one; where its unit is gone without it, one that says so
+ * @param begunAt when its unit was about to be started, in milliseconds
+ * @returns its last one; where its unit is gone without it, one that tells what became of it
  */
-export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, id: string, again: string, onEvent: (event: DeployEvent) => void): Promise<DeployEvent & { type: 'end' }> {
+export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, request: Seen['request'], begunAt: number, onEvent: (event: DeployEvent) => void): Promise<DeployEvent & { type: 'end' }> {
   const { paths } = app
+  const { id } = request
   const reader = new EventReader(eventsFile(paths, id))
   const output: string[] = []
   let step: StepName | undefined
@@ -103,7 +96,6 @@ export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, i
     }
     return undefined
   }
-  const begin = Date.now()
   for (let lookedAt = Date.now(); ; await delay(followMs)) {
     const end = pass()
     if (end !== undefined) return end
@@ -111,7 +103,7 @@ export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, i
     lookedAt = Date.now()
     if (await runsDeploy(app, id)) continue
     // Its last words may have come in between.
-    return pass() ?? (await endOfKilled(app, { id, again, step, output, durationMs: Date.now() - begin }))
+    return pass() ?? (await findEnd(app, { request, step, output, begunAt }))
   }
 }
 
@@ -119,20 +111,4 @@ export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, i
 async function runsDeploy({ paths, systemd }: { paths: AppPaths; systemd: Systemd }, id: string): Promise<boolean> {
   if (!(await isDeploying(paths, systemd))) return false
   return (await systemd.property(deployService(paths.app), 'Description')).includes(id)
-}
-
-async function endOfKilled(app: { paths: AppPaths; systemd: Systemd }, seen: { id: string; again: string; step: StepName | undefined; output: string[]; durationMs: number }): Promise<DeployEvent & { type: 'end' }> {
-  const { id, again, output, durationMs } = seen
-  const record = readDeployRecord(app.paths)
-  const step = seen.step ?? (record?.id === id ? record.step : 'fetch')
-  const goesOn = step === 'handover' ? 'The handover that it ordered goes on without it. ' : ''
-  return {
-    type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs,
-    failure: {
-      step,
-      message: `the deploy was killed at step ${step}. ${goesOn}${await servingWords(app)}`,
-      log: output,
-      hint: `${again}   # finishes or undoes what it left`,
-    },
-  }
 }

@@ -1,5 +1,4 @@
 import type { State } from '../release/state.js'
-import { newReleaseId } from '../release/store.js'
 import { readersOf } from './readers-of.js'
 import { bringLive } from './bring-live.js'
 import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
@@ -19,7 +18,8 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
 
   const fetched = await log.run('fetch', (telling) => fetchAll(site, telling))
   const code = await log.run('unpack', (telling) => unpackAll(site, fetched, telling))
-  const id = newReleaseId(app.paths, new Date(), code.fingerprint)
+  // Taken by nobody else: see `newDeployId`.
+  const { id } = request
   log.nameRelease(id)
   const checked = await log.run('verify', (telling) => verify(site, code, id, telling))
   const plans = planHooks(site, checked, began)

@@ -46,7 +46,7 @@ export async function handOver(app: InstalledApp, request: HandoverRequest): Pro
     for (const generation of new Set(plan.undo.map((instance) => instance.generation))) await discard(app, generation)
   }
 
-  const wanted = recordWanted(paths, recorded, choice.release)
+  const wanted = recordWanted(paths, recorded, choice.release, { keepsFile: request.from === 'record' && recorded.live !== undefined })
   const state = changeState(paths, wanted, (now) => ({ ...now, generation: plan.generation }))
   const handover: Handover = { app, request, state, choice, plan, begin }
   tellStart(handover)
@@ -103,11 +103,13 @@ async function giveUp(handover: Handover, verdict: Verdict & { kind: 'failed' })
   await discard(app, generation)
   const log = await app.systemd.logTail(verdict.unit, verdict.invocation, 60)
 
-  restoreWanted(app.paths, state)
   const serving = await servingGeneration(app)
   const durationMs = performance.now() - begin
   const reason = `${verdict.unit} ${verdict.reason}`
   tellFailed(handover, { unit: verdict.unit, reason, log, serving, durationMs })
   await keepRecord(handover, { outcome: 'failed', reason, durationMs })
+  // Last: a full disk, which may be why it failed, must not keep that from being told.
+  restoreWanted(app.paths, state)
+  await wakeAfterDrain(handover)
   return { kind: 'failed', generation, release: choice.release.id, reason, log, serving }
 }

@@ -14,7 +14,8 @@ export class LineSplitter {
   private length = 0
   private isCut = false
 
-  constructor(private readonly onLine: (line: string) => void) {}
+  /** @param longest in bytes */
+  constructor(private readonly onLine: (line: string) => void, private readonly longest = longestLine) {}
 
   add(bytes: Buffer): void {
     let from = 0
@@ -32,7 +33,7 @@ export class LineSplitter {
   }
 
   private keep(piece: Buffer): void {
-    const room = longestLine - this.length
+    const room = this.longest - this.length
     if (piece.length > room) this.isCut = true
     const kept = piece.subarray(0, room)
     if (kept.length === 0) return
@@ -42,7 +43,7 @@ export class LineSplitter {
 
   private endLine(): void {
     const text = Buffer.concat(this.pieces).toString('utf8')
-    const line = this.isCut ? `${text} … (cut: the line is longer than ${longestLine >> 10} KiB)` : text.replace(/\r$/, '')
+    const line = this.isCut ? `${text} … (cut: the line is longer than ${this.longest >> 10} KiB)` : text.replace(/\r$/, '')
     this.pieces = []
     this.length = 0
     this.isCut = false

@@ -85,7 +85,13 @@ function systemSettings({ folder, writable }: HookUnit, shared: readonly string[
   ]
 }
 
-/** Below /var/cache: the home of the app's hooks, kept over deploys. */
+/**
+ * The home of the app's hooks, kept over deploys: CacheDirectory= in systemd.exec(5). With a dynamic user, the first is a
+ * link to the second. In a user's own manager they have the user's home.
+ */
+export const cacheFolders = ({ scope, app }: { scope: 'system' | 'user'; app: string }): string[] =>
+  scope === 'user' ? [] : [join('/var/cache', cacheDirectory(app)), join('/var/cache/private', cacheDirectory(app))]
+
 const cacheDirectory = (app: string): string => `holdfast/${app}`
 
 /** Variables that a hook has besides the app's own. A user's own manager has a home already. */

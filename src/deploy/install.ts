@@ -9,7 +9,7 @@ import { readManifest, writeManifest, type Manifest, type WrittenUnit } from '..
 import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { runProgram } from '../systemd/systemctl.js'
+import { runProgram } from '../run-program.js'
 import { appService, shutdownService, socketUnit } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
 import { startSocket } from './listeners.js'

@@ -2,6 +2,7 @@ import { explainSystemError, HoldfastError } from '../errors.js'
 import { appendHistory } from '../release/history.js'
 import { readState, type State } from '../release/state.js'
 import { afterDrainService } from '../units/names.js'
+import { waitForAfterDrain } from './after-drain.js'
 import { applyRecord } from './apply.js'
 import type { InstalledApp } from './app.js'
 import { deploySource } from './deploy.js'
@@ -10,7 +11,7 @@ import type { DeployLog } from './deploy-log.js'
 import { removeDeployRecord } from './deploy-record.js'
 import { recoverDeploy } from './deploy-recover.js'
 import { removeStaging, type OperationRequest } from './deploy-request.js'
-import { isServing, observeInstances } from './observe.js'
+import { isServing, observeInstances, servingGeneration } from './observe.js'
 import { openRecord } from './open-record.js'
 import { operationNouns, operationWords, stepNames, stepsOf } from './progress.js'
 import { rollBack } from './rollback.js'
@@ -24,6 +25,8 @@ export interface Operation<Request = OperationRequest> {
   signal: AbortSignal
   /** ISO 8601, UTC. */
   since: string
+  /** Whether anything answered when it began. Default false. */
+  wasServing?: boolean
 }
 
 export type Outcome =
@@ -48,6 +51,8 @@ export async function operate(app: InstalledApp, request: OperationRequest, log:
     await recoverDeploy(app, request.id, (text) => log.note(text))
     began = await openRecord(app)
     log.keepRecord({ id: request.id, kind: request.kind, by: request.by, what: request.what, since: work.since, step: steps[0] ?? stepNames[0], ...(began.live === undefined ? {} : { began: began.live.release }) })
+    work.wasServing = (await servingGeneration(app)) !== undefined
+    await waitForAfterDrain(app, signal, (text) => log.note(text))
     app.story.tell('deploy-begun', `${request.by} ${operationWords(request.kind, request.what)}.`, began.live === undefined ? {} : { previousGeneration: began.live.generation, previousRelease: began.live.release })
     const result = await carryOut(work, began)
     if (result.outcome === 'migrated') await keepHistory(work, began, { outcome: 'migrated' })
@@ -84,23 +89,24 @@ async function fail(work: Operation, began: State | undefined, error: unknown): 
     if (began !== undefined) {
       await settleWanted(work)
       // A handover writes its own.
-      if (step !== 'handover' || isInterrupted || !(error instanceof StepError)) await keepHistory(work, began, { outcome: isInterrupted ? 'interrupted' : 'failed', reason })
+      if (step !== 'handover' || isInterrupted || !(error instanceof StepError && error.isTold)) await keepHistory(work, began, { outcome: isInterrupted ? 'interrupted' : 'failed', reason })
     }
     await cleanUp(work)
   }
   const serving = goesOn ? 'The handover goes on without it.' : await servingWords(app)
-  const message = `${reason}. ${serving}`
-  const log20 = error instanceof StepError ? error.log : []
+  const message = `${reason.replace(/\.$/, '')}. ${serving}`
   app.story.tell('deploy-ended', `${operationNouns[request.kind]} ${request.what} by ${request.by} ended at step ${step}: ${message}`, {})
-  const hint = isInterrupted ? (goesOn ? `holdfast status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
-  log.tell({ type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs: log.durationMs, failure: { step, message, log: log20, hint } })
+  const hint = isInterrupted ? (goesOn ? `holdfast ${app.paths.scope === 'user' ? '--user ' : ''}status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
+  log.tell({ type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs: log.durationMs, failure: { step, message, log: error instanceof StepError ? error.log : [], hint } })
 }
 
 /** What was to be brought up is not: what is live is wanted again. */
-function settleWanted({ app, log }: Operation): Promise<void> {
+function settleWanted({ app, request, log }: Operation): Promise<void> {
   return attempt(log, () => {
     const state = readState(app.paths)
-    if (log.release !== undefined && state.wanted === log.release && state.live?.release !== log.release) restoreWanted(app.paths, state)
+    // Of an apply, the file is what was asked for: it failed, wherever it did.
+    const isAsked = log.release !== undefined && state.wanted === log.release && state.live?.release !== log.release
+    if (isAsked || (request.kind === 'apply' && state.live !== undefined)) restoreWanted(app.paths, state)
   })
 }
 
@@ -118,7 +124,7 @@ function keepHistory({ app, request, log, since }: Operation, began: State, resu
 /** The record goes last: as long as it is there, the next deploy looks for what is left. */
 async function cleanUp({ app, request, log }: Operation): Promise<void> {
   await attempt(log, () => removeStaging(app.paths, request.id))
-  await attempt(log, () => removeDeployRecord(app.paths))
+  await attempt(log, () => removeDeployRecord(app.paths, request.id))
   // One that has waited for older instances waits for the end of a deploy as well.
   await attempt(log, async () => {
     const { afterDrain } = readState(app.paths)

@@ -7,7 +7,7 @@ import { readState } from '../release/state.js'
 import { appService } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import { servingGeneration } from './observe.js'
-import { clearOrder, writeOrder, type HandoverOrder } from './request.js'
+import { clearOrder, readOrder, writeOrder, type HandoverOrder } from './request.js'
 
 export type { HandoverOrder } from './request.js'
 
@@ -15,7 +15,8 @@ export type { HandoverOrder } from './request.js'
 export type OrderResult =
   | { kind: 'live'; generation: number; release: string; durationMs: number }
   /** `serving`: the generation that serves on, if any. */
-  | { kind: 'failed'; reason: string; log: string[]; serving?: number | undefined; hint?: string }
+  /** `isTold`: whether the handover itself has written it into the history. */
+  | { kind: 'failed'; reason: string; log: string[]; serving?: number | undefined; hint?: string; isTold?: boolean }
 
 const pollMs = 100
 
@@ -27,9 +28,21 @@ const pollMs = 100
 export async function orderHandover(app: InstalledApp, order: HandoverOrder): Promise<OrderResult> {
   const { paths, systemd } = app
   const unit = appService(paths.app)
-  rmSync(resultFile(paths, order.id), { force: true })
   writeOrder(paths, order)
-  await systemd.queueRestart([unit])
+  try {
+    await systemd.queueRestart([unit])
+    return await waitForResult(app, order, unit)
+  } catch (error) {
+    // Nobody else may come upon it later.
+    if (readOrder(paths)?.id === order.id) clearOrder(paths)
+    throw error
+  } finally {
+    rmSync(resultFile(paths, order.id), { force: true })
+  }
+}
+
+async function waitForResult(app: InstalledApp, order: HandoverOrder, unit: string): Promise<OrderResult> {
+  const { paths, systemd } = app
   for (;;) {
     const result = readResult(paths, order.id)
     if (result !== undefined) return result
@@ -40,11 +53,15 @@ export async function orderHandover(app: InstalledApp, order: HandoverOrder): Pr
   }
 }
 
-/** How the handover tells whoever ordered it. */
+/** How the handover tells whoever ordered it. At best: with /run full, the record tells. */
 export function writeResult(paths: AppPaths, id: string, result: OrderResult): void {
   const file = resultFile(paths, id)
-  mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
-  writeDurably(file, JSON.stringify(result))
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
+    writeDurably(file, JSON.stringify({ ...result, isTold: true }))
+  } catch {
+    // See `judge`.
+  }
 }
 
 /** The handover ended without a word: stopped by somebody, or with a disk too full to tell. What is recorded tells. */
@@ -57,7 +74,9 @@ async function judge({ paths, systemd }: InstalledApp, order: HandoverOrder): Pr
   const [state] = await systemd.show([appService(paths.app)])
   return {
     kind: 'failed',
-    reason: state?.active === 'inactive' ? `${paths.app} was stopped by somebody else in the middle of the handover` : 'the handover came to no end that it could tell',
+    // Stopped in its middle, a oneshot has failed by SIGTERM; and a restart of somebody else's runs it again.
+    reason: state?.active === 'inactive' || state?.result === 'signal' ? `${paths.app} was stopped by somebody else in the middle of the handover` : 'the handover came to no end that it could tell',
+    isTold: false,
     log: [],
     serving: await servingGeneration({ paths, systemd }),
     hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}logs ${paths.app}`,

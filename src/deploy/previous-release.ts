@@ -82,16 +82,18 @@ function bringingIn(history: readonly HistoryEntry[]): (HistoryEntry & { release
 function lineOf(history: readonly HistoryEntry[]): { line: string[]; known: Set<string> } {
   const brought = new Set(bringingIn(history))
   const known = new Set<string>()
+  const broughtAt = new Map<string, number>()
   let line: string[] = []
-  for (const entry of history) {
+  for (const [index, entry] of history.entries()) {
     const { kind, release, outcome } = entry
     if (outcome !== 'live' || release === undefined) continue
     if (kind === 'rollback') {
       const at = line.indexOf(release)
-      // To one from before the history, everything that it tells of is later; to one that was rolled back from, it is forth.
-      line = at >= 0 ? line.slice(0, at + 1) : known.has(release) ? [...line, release] : [release]
+      // To one from before the history, everything that it tells of is later; to one that was rolled back from, it is forth, and past what came after that.
+      line = at >= 0 ? line.slice(0, at + 1) : known.has(release) ? [...line.filter((id) => (broughtAt.get(id) ?? 0) < (broughtAt.get(release) ?? 0)), release] : [release]
     } else if (brought.has(entry as HistoryEntry & { release: string })) {
       line = [...line.filter((id) => id !== release), release]
+      broughtAt.set(release, index)
     }
     known.add(release)
   }

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import { mirrorName } from '../release/git-mirror.js'
@@ -8,13 +8,16 @@ import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import { readState } from '../release/state.js'
 import { dropRelease, listReleases, removeRelease } from '../release/store.js'
+import { denotes, readWanted } from '../release/wanted.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { deployService } from '../units/names.js'
 import { listAbandoned } from './deploy-request.js'
-import { deployWords, observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
+import { readDeployRecord } from './deploy-record.js'
+import { deployWords, isDeploying, observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
 import { sizeOnDisk } from './list-releases.js'
 import { observeInstances } from './observe.js'
 import { planPrune, type PrunePlan } from './prune-plan.js'
+import { readOrder } from './request.js'
 import { releasesInUse } from './releases-in-use.js'
 
 /** What `holdfast prune` would do; made first, so that it can be shown and nothing done. */
@@ -50,26 +53,51 @@ export async function planPruning(paths: AppPaths, systemd: Systemd, keep: numbe
   }
 }
 
+/** What went, and what stayed although it was to go. */
+export interface Pruned {
+  releases: Release[]
+  leftovers: string[]
+  stayed: { release: Release; why: string }[]
+}
+
 /**
- * Carries the plan out; what has become live or wanted since it was made stays. What an interrupted snapshot left is not
- * touched: a handover may be copying just now, and each one removes it.
- * @returns the releases that went
+ * Carries the plan out. It does not hold the lock: immediately before each removal it looks whether somebody deploys or
+ * rolls back by now, and what has become live or wanted since stays. What an interrupted snapshot left is not touched: a
+ * handover may be copying just now, and each one removes it.
  */
-export function prune({ paths, plan, leftovers }: Pruning): Release[] {
-  const gone: Release[] = []
+export async function prune({ paths, plan, leftovers }: Pruning, systemd: Systemd): Promise<Pruned> {
+  const pruned: Pruned = { releases: [], leftovers: [], stayed: [] }
   for (const release of plan.remove) {
-    const { live, wanted } = readState(paths)
-    if (release.id === live?.release || release.id === wanted) continue
-    dropRelease(paths, release.id)
-    gone.push(release)
+    const deploy = await observeDeploy(paths, systemd)
+    // No other process has its turn between this and the removal of what makes it a release, but for a moment.
+    const why = deploy?.isRunning === true ? deployWords(paths.app, deploy.record) : namedBy(paths, release)
+    if (why === undefined) dropRelease(paths, release.id)
+    if (why === undefined) pruned.releases.push(release)
+    else pruned.stayed.push({ release, why })
   }
-  for (const path of leftovers) removeRelease(path)
-  return gone
+  for (const path of leftovers) {
+    if (await isDeploying(paths, systemd)) break
+    removeRelease(path)
+    pruned.leftovers.push(path)
+  }
+  return pruned
+}
+
+/** What needs a release by now, in a few words. */
+function namedBy(paths: AppPaths, release: Release): string | undefined {
+  const { id } = release
+  const { live, wanted } = readState(paths)
+  if (id === live?.release) return 'live'
+  const word = readWanted(paths)
+  if (id === wanted || (word !== undefined && denotes(word, release))) return 'wanted'
+  const record = readDeployRecord(paths)
+  if (id === record?.release || id === record?.began || id === readOrder(paths)?.release) return 'a deploy names it'
+  return undefined
 }
 
 function busy({ app, scope }: AppPaths, deploy: ObservedDeploy): HoldfastError {
   const user = scope === 'user' ? ' --user' : ''
-  return new HoldfastError('busy', `${deployWords(deploy)} (${deployService(app)}): nothing of ${app} is removed meanwhile`, {
+  return new HoldfastError('busy', `${deployWords(app, deploy.record)} (${deployService(app)}): nothing of ${app} is removed meanwhile`, {
     hint: `holdfast${user} logs ${app} -f   # to see how far it is`,
   })
 }
@@ -78,6 +106,8 @@ function busy({ app, scope }: AppPaths, deploy: ObservedDeploy): HoldfastError {
 function unusedMirrors({ state }: AppPaths, kept: readonly Release[]): string[] {
   const used = new Set(kept.flatMap(({ source }) => (source.kind === 'git' ? [mirrorName(source.repository)] : [])))
   const folder = join(state, 'git')
+  // What a link leads to is nobody's mirror.
+  if (lstatSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) return []
   return namesIn(folder).filter((name) => !used.has(name.replace(/\.\w+$/, ''))).map((name) => join(folder, name))
 }
 

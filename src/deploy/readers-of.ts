@@ -1,6 +1,6 @@
 import { HoldfastError } from '../errors.js'
 import type { Readers } from '../release/readers.js'
-import { runProgram } from '../systemd/systemctl.js'
+import { runProgram } from '../run-program.js'
 import type { InstalledApp } from './app.js'
 
 /** Who must be able to read the code of an app's releases, which is root's own. */

@@ -1,9 +1,9 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { appendHistory, type HistoryEntry } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
-import { readState } from '../release/state.js'
+import { readState, type State } from '../release/state.js'
 import type { Release } from '../release/release.js'
-import { removeUnfinished, writeRelease } from '../release/store.js'
+import { readRelease, removeUnfinished, writeRelease } from '../release/store.js'
 import type { Handover } from './plan.js'
 import type { HandoverRequest } from './request.js'
 import { tidy } from './tidy.js'
@@ -21,8 +21,9 @@ export async function keepRecord(handover: Handover, result: Result): Promise<vo
       ...originOf(request),
       generation: plan.generation,
       release: choice.release.id,
-      ...(state.live === undefined ? {} : { from: state.live.release }),
+      ...previousOf(request, state),
       ...result,
+      ...(result.outcome === 'failed' ? stepOf(request) : {}),
       durationMs: Math.round(totalMs(request, result.durationMs)),
     })
     await tidy(app)
@@ -36,7 +37,9 @@ export async function keepRecord(handover: Handover, result: Result): Promise<vo
 }
 
 /** A release that was good once stays good: that it failed today may be its database's fault. */
-function markRelease({ app, choice: { release } }: Handover, result: Result): void {
+function markRelease({ app, choice }: Handover, result: Result): void {
+  // As it is now: a hook after a drain may have left its mark meanwhile.
+  const release = readRelease(app.paths, choice.release.id)
   const { failure: _, ...rest } = release
   const marked: Release = result.outcome === 'live' ? { ...rest, outcome: 'good' } : { ...rest, outcome: 'failed', failure: result.reason }
   if (result.outcome === 'live' || release.outcome !== 'good') writeRelease(app.paths, marked)
@@ -50,7 +53,7 @@ export function recordRefusal(paths: AppPaths, request: HandoverRequest, reason:
     appendHistory(paths, {
       at: new Date().toISOString(), ...originOf(request), generation: generation + 1,
       ...(request.from === 'order' ? { release: request.order.release } : {}), ...from,
-      outcome: 'failed', reason, durationMs: Math.round(totalMs(request, durationMs)),
+      outcome: 'failed', reason, ...stepOf(request), durationMs: Math.round(totalMs(request, durationMs)),
     })
   } catch {
     // The journal has it.
@@ -62,6 +65,15 @@ function originOf(request: HandoverRequest): Pick<HistoryEntry, 'kind' | 'by'> {
   const { kind, by } = request.order
   return { kind, ...(by === undefined ? {} : { by }) }
 }
+
+/** What was live before. A handover that is run again after its release was recorded finds that release itself. */
+function previousOf(request: HandoverRequest, { live }: State): Pick<HistoryEntry, 'from'> {
+  const from = request.from === 'order' ? request.order.began : live?.release
+  return from === undefined ? {} : { from }
+}
+
+/** Of an operation, which has others before it. */
+const stepOf = (request: HandoverRequest): Pick<HistoryEntry, 'step'> => (request.from === 'order' ? { step: 'handover' } : {})
 
 /** Of a deploy, with all that came before the handover. */
 function totalMs(request: HandoverRequest, durationMs: number): number {

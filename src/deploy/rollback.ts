@@ -36,6 +36,11 @@ export function planRollback({ paths }: InstalledApp, { live, afterDrain }: Stat
   if (target.outcome === 'failed') {
     throw new HoldfastError('usage', `release ${target.id} has failed: ${target.failure ?? 'it never became live'}. A rollback goes to one that was good`, { hint: `${holdfast} releases ${app}` })
   }
+  if (target.source.kind === 'directory' && !target.source.snapshot) {
+    throw new HoldfastError('usage', `release ${target.id} ran in ${target.source.path} itself (snapshot = false): what it was is no longer there, so there is no way back to it`, {
+      hint: `bring the old code back into ${target.source.path}, then: systemctl restart ${app}`,
+    })
+  }
   const passed = passedContracts({ ...facts, target: target.id })
   if (passed.length > 0 && !force) {
     const each = passed.map(({ id, afterDrain }) => `${id} (${afterDrain?.at})`).join(', ')

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config/model.js'
-import { runProgram } from '../systemd/systemctl.js'
+import { runProgram } from '../run-program.js'
 import { invalid } from './refusal.js'
 
 /**

@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { HoldfastError } from '../errors.js'
 import type { Release } from '../release/release.js'
 import { sealFolder } from '../release/seal.js'
 import { dropRelease, writeRelease } from '../release/store.js'
@@ -10,6 +12,9 @@ import type { DeploySite } from './deploy-site.js'
 export async function sealRelease({ app, readers }: DeploySite, { code, config, version }: CheckedCode, made: { id: string; touched: boolean; install: HookPlan }, telling: StepTelling): Promise<Release> {
   const { paths } = app
   requireProgram(app, config, code.folder)
+  const folder = join(paths.releases, made.id)
+  // Never over another one: what failed here is removed below.
+  if (existsSync(folder) || existsSync(`${folder}.json`)) throw new HoldfastError('release-failed', `there is a release ${made.id} already`, { hint: 'run it again: it gets another id' })
   const release: Release = {
     id: made.id,
     createdAt: new Date().toISOString(),
@@ -22,7 +27,7 @@ export async function sealRelease({ app, readers }: DeploySite, { code, config, 
   }
   writeRelease(paths, release)
   try {
-    const sealed = await sealFolder(code.folder, join(paths.releases, made.id), { touched: made.touched, maxBytes: app.config.source.maxBytes, ...readers })
+    const sealed = await sealFolder(code.folder, folder, { touched: made.touched, maxBytes: app.config.source.maxBytes, ...readers })
     release.sizeBytes = sealed.sizeBytes
     writeRelease(paths, release)
   } catch (error) {

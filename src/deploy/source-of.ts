@@ -1,5 +1,8 @@
 import { resolve } from 'node:path'
+import { shellWord } from '../config/shell.js'
+import { parseAddress, showAddress } from '../config/web-address.js'
 import { HoldfastError } from '../errors.js'
+import { takeDigits } from '../release/address.js'
 import type { SourceSpec } from '../release/source-spec.js'
 
 /** What lies at a path, as far as a source is concerned. */
@@ -31,12 +34,12 @@ export function sourceOf(word: string, options: SourceOptions): AskedSource {
   const asked = readWord(word, options)
   if (asked.kind !== 'git') refuseGitOptions(asked, options)
   if (options.sha256 === undefined) {
-    if (asked.kind === 'address') throw usage(`${sourceText(asked)} needs the checksum of what is expected there`, `sha256sum FILE, where it was made; then: holdfast deploy … ${shellText(sourceText(asked))} --sha256 SUM`)
+    if (asked.kind === 'address') throw usage(`${sourceText(asked)} needs the checksum of what is expected there`, `sha256sum FILE, where it was made; then: holdfast deploy … ${shellWord(sourceText(asked))} --sha256 SUM`)
     return asked
   }
   if (asked.kind === 'git') throw usage('--sha256 is the checksum of an archive, and this source is a git repository', '--commit names what is expected of one')
   if (asked.kind === 'directory') throw usage(`--sha256 is the checksum of an archive, and ${asked.path} is a folder`, 'leave it out')
-  return { ...asked, sha256: checksum('--sha256', options.sha256) }
+  return { ...asked, sha256: takeDigits(options.sha256, sourceText(asked)) }
 }
 
 /**
@@ -46,7 +49,7 @@ export function sourceOf(word: string, options: SourceOptions): AskedSource {
 export function overlayOf(word: string, options: Pick<SourceOptions, 'sha256' | 'cwd' | 'kindOf'>): AskedSource {
   const asked = readWord(word, options)
   if (asked.kind === 'directory' || asked.kind === 'git') throw usage(`--overlay takes an archive, and ${word} is a ${asked.kind === 'git' ? 'git repository' : 'folder'}`, `tar -czf overlay.tar.gz -C FOLDER .; then: --overlay overlay.tar.gz`)
-  if (options.sha256 !== undefined) return { ...asked, sha256: checksum('--overlay-sha256', options.sha256) }
+  if (options.sha256 !== undefined) return { ...asked, sha256: takeDigits(options.sha256, `the overlay ${sourceText(asked)}`) }
   if (asked.kind === 'address') throw usage(`--overlay ${sourceText(asked)} needs the checksum of what is expected there`, 'add --overlay-sha256 SUM')
   return asked
 }
@@ -65,16 +68,16 @@ export function sourceText(asked: AskedSource): string {
     case 'archive':
       return asked.name
     case 'address':
-      return withoutCredentials(asked.url)
+      return showPlace(asked.url)
     case 'git': {
       const commit = asked.commit === undefined ? '' : ` commit ${asked.commit.slice(0, 12)}`
-      return `${withoutCredentials(asked.repository)}${asked.branch === undefined ? '' : ` branch ${asked.branch}`}${commit}`
+      return `${showPlace(asked.repository)}${asked.branch === undefined ? '' : ` branch ${asked.branch}`}${commit}`
     }
   }
 }
 
-/** The words that ask for the same again, without credentials. */
-export function sourceWords(asked: AskedSource): string[] {
+/** The words of a command line that ask for the same again, without credentials. */
+export function sourceArguments(asked: AskedSource): string[] {
   switch (asked.kind) {
     case 'input':
       return ['-']
@@ -83,10 +86,10 @@ export function sourceWords(asked: AskedSource): string[] {
     case 'archive':
       return [asked.path, ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
     case 'address':
-      return [withoutCredentials(asked.url), ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
+      return [showPlace(asked.url), ...(asked.sha256 === undefined ? [] : ['--sha256', asked.sha256])]
     case 'git':
       return [
-        withoutCredentials(asked.repository),
+        showPlace(asked.repository),
         ...(asked.branch === undefined ? [] : ['--branch', asked.branch]),
         ...(asked.commit === undefined ? [] : ['--commit', asked.commit]),
       ]
@@ -103,6 +106,9 @@ function readWord(word: string, { branch, commit, isRepository = false, cwd, kin
   // eslint-disable-next-line no-control-regex
   if (word === '' || /[\u0000-\u001f\u007f]/.test(word)) throw usage(`${JSON.stringify(word)} names no source`, 'holdfast deploy --help')
   if (word === '-') return { kind: 'input' }
+  if (/^(?:https|file|ssh|git):\/\//.test(word) && parseAddress(word) === undefined) {
+    throw usage(`${showAddress(word)} is no address`, 'write https://host/path; in a password, % / @ : ? and # stand as %25 %2F %40 %3A %3F and %23')
+  }
   const git = { ...(branch === undefined ? {} : { branch: branchName(branch) }), ...(commit === undefined ? {} : { commit: commitName(commit) }) }
   const isGitAsked = isRepository || branch !== undefined || commit !== undefined
   if (isGitAddress(word)) return { kind: 'git', repository: word, ...git }
@@ -118,7 +124,7 @@ function readWord(word: string, { branch, commit, isRepository = false, cwd, kin
     case 'file':
       return { kind: 'archive', path, name: path.slice(path.lastIndexOf('/') + 1) }
     case 'other':
-      throw usage(`${path} is neither a folder nor a file`, `to read it as an archive: holdfast deploy APP - < ${shellText(word)}`)
+      throw usage(`${path} is neither a folder nor a file`, `to read it as an archive: holdfast deploy APP - < ${shellWord(word)}`)
     case 'absent':
       throw usage(`there is no ${path}`, 'name a folder, an archive, an address, a git repository, or - for standard input')
   }
@@ -127,11 +133,6 @@ function readWord(word: string, { branch, commit, isRepository = false, cwd, kin
 function refuseGitOptions(asked: AskedSource, { branch, commit }: SourceOptions): void {
   if (branch === undefined && commit === undefined) return
   throw usage(`${branch === undefined ? '--commit' : '--branch'} is about a git repository, and ${sourceText(asked)} is none`, 'name the repository, or leave it out')
-}
-
-function checksum(option: string, value: string): string {
-  if (!/^[0-9a-f]{64}$/i.test(value)) throw usage(`${option} takes 64 hexadecimal digits, as sha256sum(1) prints them; this has ${value.length} characters`, 'sha256sum FILE')
-  return value.toLowerCase()
 }
 
 /** git-check-ref-format(1), as far as it keeps a name from being something else. */
@@ -146,12 +147,7 @@ function commitName(name: string): string {
   return name.toLowerCase()
 }
 
-function withoutCredentials(address: string): string {
-  if (!/^[a-z+]+:\/\//.test(address)) return address
-  // What ssh is told by a name is no secret, and needed; anything else may be a token.
-  return address.replace(/^(ssh:\/\/[^@/:]*)(?::[^@/]*)?@/, '$1@').replace(/^((?!ssh)[a-z+]+:\/\/)[^/@]*@/, '$1').replace(/[?#].*$/, '')
-}
-
-const shellText = (word: string): string => (/^[\w./@%+=:,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
+/** Without credentials: a path and `git@host:path` have none. */
+const showPlace = (place: string): string => (/^[a-z]+:\/\//.test(place) ? showAddress(place) : place)
 
 const usage = (message: string, hint: string): HoldfastError => new HoldfastError('usage', message, { hint })

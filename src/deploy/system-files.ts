@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { runProgram } from '../systemd/systemctl.js'
+import { runProgram } from '../run-program.js'
 
 /** A file outside systemd's own folders that comes with an install. */
 export interface SystemFile {

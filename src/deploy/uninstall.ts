@@ -1,7 +1,5 @@
 import { existsSync, lstatSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { appNamePattern } from '../config/names.js'
 import { HoldfastError } from '../errors.js'
 import { findUnfinished } from '../release/durable-file.js'
 import { listDropIns } from '../release/instance-drop-in.js'
@@ -10,10 +8,12 @@ import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { removeRelease } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { activateService, afterDrainService, appService, deployService, drainService, hookService, shutdownService } from '../units/names.js'
+import { cacheFolders } from './hook-unit.js'
 import { writtenFiles } from './install.js'
 import { isDraining, isUp, observeInstances } from './observe.js'
 import { isCatalog, updateCatalog } from './system-files.js'
 import { checkUnedited } from './unedited.js'
+import { markUninstall } from './uninstall-mark.js'
 
 export interface UninstallPlan {
   paths: AppPaths
@@ -28,22 +28,21 @@ export interface UninstallPlan {
   dropIns: string[]
 }
 
-/** Plans an uninstall. Reads files, changes nothing. @throws HoldfastError `not-installed` or `unit-edited` */
+/** Plans an uninstall. Reads files, changes nothing. @throws HoldfastError `usage`, `not-installed` or `unit-edited` */
 export function planUninstall(places: Places, app: string, { purge }: { purge: boolean }): UninstallPlan {
   const paths = pathsOf(places, app)
-  const manifest = appNamePattern.test(app) ? readManifest(paths) : undefined
+  const manifest = readManifest(paths)
   if (manifest === undefined) throw notInstalled(places, app)
   checkUnedited(manifest, paths)
   const data = findData(paths)
   const dropIns = listDropIns(paths)
   const written = writtenFiles(paths, manifest).filter((file) => !(isCatalog(file) && isShared(places, app, file)))
   const last = join(paths.state, 'manifest.json')
-  const state = readdirSync(paths.state).filter((name) => name !== 'data').map((name) => join(paths.state, name))
   return {
     paths,
     manifest,
     remove: [
-      ...[...written, ...written.flatMap(findUnfinished), ...dropIns, paths.run, ...cacheFolders(paths), ...state].filter((path) => path !== last && existsOrLinks(path)),
+      ...[...written, ...written.flatMap(findUnfinished), ...dropIns, paths.run, ...cacheFolders(paths), ...listState(paths)].filter((path) => path !== last && existsOrLinks(path)),
       ...(purge ? data : []),
       last,
     ],
@@ -60,8 +59,12 @@ export function planUninstall(places: Places, app: string, { purge }: { purge: b
   }
 }
 
+/** All in the folder of the state but the app's data. */
+const listState = ({ state }: AppPaths): string[] => readdirSync(state).filter((name) => name !== 'data').map((name) => join(state, name))
+
 /** Ends a deploy that is under way, stops the app, waits for its drain, and removes what `install` and the handovers wrote. */
 export async function uninstall({ paths, manifest, remove, removeEmpty }: UninstallPlan, systemd: Systemd): Promise<void> {
+  markUninstall(paths)
   await stopAll(paths.app, manifest, systemd)
   const names = manifest.units.map(({ name }) => name).filter((name) => existsSync(join(paths.units, name)))
   const enabled = names.filter((name) => name.endsWith('.socket') || name === appService(paths.app) || name === shutdownService(paths.app))
@@ -70,17 +73,20 @@ export async function uninstall({ paths, manifest, remove, removeEmpty }: Uninst
   await systemd.resetFailed([...instances.map(({ state }) => state.unit), ...manifest.units.map(({ name }) => name).filter((name) => !name.includes('@'))])
   // What stays of the state until now, an uninstall that was cut off needs to go on.
   const isState = (path: string): boolean => dirname(path) === paths.state
-  for (const path of remove.filter((path) => !isState(path))) rmSync(path, { recursive: true, force: true })
+  for (const path of remove.filter((path) => !isState(path) && path !== paths.run)) rmSync(path, { recursive: true, force: true })
   await systemd.daemonReload()
   await stopSlice(paths.app, systemd)
   if (remove.some(isCatalog)) await updateCatalog()
-  for (const path of remove.filter(isState)) removeRelease(path)
+  // With what came since it was planned.
+  for (const path of [...listState(paths).filter((path) => !remove.includes(path)), ...remove.filter(isState)]) removeRelease(path)
+  // The mark in it keeps deploys away until there is no manifest.
+  rmSync(paths.run, { recursive: true, force: true })
   for (const folder of removeEmpty) removeIfEmpty(folder)
 }
 
 export function notInstalled(places: Places, app: string): HoldfastError {
   const apps = installedApps(places)
-  const left = appNamePattern.test(app) ? findData(pathsOf(places, app)) : []
+  const left = findData(pathsOf(places, app))
   const where = places.scope === 'user' ? ' for this user' : ''
   return new HoldfastError(
     'not-installed',
@@ -91,13 +97,14 @@ export function notInstalled(places: Places, app: string): HoldfastError {
 
 /** By way of the app's own drain; then whatever was started beside it. */
 async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promise<void> {
-  // Before what it would start.
-  await stopLoaded([deployService(app), hookService(app), afterDrainService(app)], systemd)
+  // Before what it would start. As it ends, a deploy starts the hook after a drain again, and hence: once more below.
+  await stopDeploy(app, systemd)
   await systemd.run('stop', [appService(app), drainService(app)])
   const sockets = manifest.units.map(({ name }) => name).filter((name) => name.endsWith('.socket'))
   if (sockets.length > 0) await systemd.run('stop', [...sockets, activateService(app)])
   const left = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
   if (left.length > 0) await systemd.run('stop', left.map(({ state }) => state.unit))
+  await stopDeploy(app, systemd)
   const alive = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
   if (alive.length === 0) return
   const user = systemd.scope === 'user' ? ' --user' : ''
@@ -105,6 +112,8 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
     hint: `systemctl${user} kill --signal=SIGKILL ${alive[0]?.state.unit}; then uninstall again`,
   })
 }
+
+const stopDeploy = (app: string, systemd: Systemd): Promise<void> => stopLoaded([deployService(app), hookService(app), afterDrainService(app)], systemd)
 
 /** Units that come and go: systemctl(1) takes a name that it does not know for a failure. */
 async function stopLoaded(units: readonly string[], systemd: Systemd): Promise<void> {
@@ -129,12 +138,6 @@ function findData({ scope, app, state, config }: AppPaths): string[] {
   const places = [join(state, 'data'), ...(scope === 'user' ? [join(dirname(config), app, 'data')] : [])].filter(existsOrLinks)
   const folders = places.filter((path) => existsSync(path)).map((path) => realpathSync(path))
   return [...new Set([...folders, ...places])]
-}
-
-/** CacheDirectory= of the hooks: systemd.exec(5). With a dynamic user, the first is a link to the second. */
-function cacheFolders({ scope, app }: AppPaths): string[] {
-  if (scope === 'system') return [`/var/cache/holdfast/${app}`, `/var/cache/private/holdfast/${app}`]
-  return [join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'holdfast', app)]
 }
 
 const isShared = (places: Places, app: string, file: string): boolean =>

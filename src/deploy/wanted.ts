@@ -1,11 +1,15 @@
 import { rmSync } from 'node:fs'
+import { HoldfastError } from '../errors.js'
+import { readHistory } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import { changeState, type State } from '../release/state.js'
 import { listReleases } from '../release/store.js'
+import { versionPattern } from '../release/version.js'
 import { denotes, readWanted, wantedFile, writeWanted } from '../release/wanted.js'
 import type { InstalledApp } from './app.js'
 import { fetchVersion } from './fetch-version.js'
+import { passedContracts } from './previous-release.js'
 
 /** What the file `wanted` asks for. */
 export type Asked =
@@ -39,16 +43,34 @@ export async function findWanted(app: InstalledApp, state: State): Promise<Relea
     case 'nothing':
       return undefined
     case 'release':
+      refuseContract(app.paths, state, asked.release)
       return asked.release
     case 'elsewhere':
+      if (!versionPattern.test(asked.word)) {
+        throw new HoldfastError('release-failed', `${wantedFile(app.paths)} names ${JSON.stringify(asked.word.slice(0, 80))}, which is neither a release nor a version`, { hint: `holdfast ${app.paths.scope === 'user' ? '--user ' : ''}releases ${app.paths.app}   # those that there are` })
+      }
       return fetchVersion(app, asked.word)
   }
 }
 
-/** Records what is about to be brought up. The file first: a power cut in between leaves the state as the truth. */
-export function recordWanted(paths: AppPaths, began: State, release: Release): State {
-  writeWanted(paths, release)
-  return changeState(paths, began, (now) => ({ ...now, wanted: release.id }))
+/** As a rollback is refused: what an older release needs of the database may be gone. */
+function refuseContract(paths: AppPaths, { live }: State, target: Release): void {
+  const passed = passedContracts({ releases: listReleases(paths), history: readHistory(paths), live: live?.release, target: target.id })
+  if (passed.length === 0) return
+  throw new HoldfastError('release-failed', `${wantedFile(paths)} names release ${target.id}, and hooks.after_drain has run since, for ${passed.map(({ id }) => id).join(', ')}: what ${target.id} needs of the database may be gone`, {
+    hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}rollback ${paths.app} ${target.id} --force   # where you know that it can run with what is there`,
+  })
+}
+
+/**
+ * Records what is about to be brought up. The file last: cut off in between, it names what is live, which is no order.
+ * @param options `keepsFile`: what somebody wrote there is left for the next restart or apply; default false
+ */
+export function recordWanted(paths: AppPaths, began: State, release: Release, { keepsFile = false } = {}): State {
+  const isAsked = keepsFile && findOnDisk(paths, began).kind !== 'nothing'
+  const state = changeState(paths, began, (now) => ({ ...now, wanted: release.id }))
+  if (!isAsked) writeWanted(paths, release)
+  return state
 }
 
 /** What was wanted failed: what is live is wanted again. With nothing live, a version that somebody wrote is left to be tried again. */

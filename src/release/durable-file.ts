@@ -1,13 +1,20 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { HoldfastError } from '../errors.js'
 
 /**
  * Writes a file so that a crash at any instant leaves either the old contents or the new: to a
  * temporary name beside it, synced, renamed, and the folder synced. Makes the folder (0755).
  */
 export function writeDurably(file: string, text: string | Uint8Array, mode = 0o644): void {
-  renameSync(writeBeside(file, text, mode), file)
+  const temporary = writeBeside(file, text, mode)
+  try {
+    renameSync(temporary, file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
   syncFolder(dirname(file))
 }
 
@@ -21,10 +28,11 @@ export function swapDurably(file: string, expected: string | undefined, text: st
   try {
     // flock(1): the kernel gives the lock up when its holder ends, however it does.
     const script = expected === undefined ? '[ ! -e "$1" ] && mv -fT -- "$2" "$1"' : 'cmp -s -- - "$1" && mv -fT -- "$2" "$1"'
-    const { status, error, stderr } = spawnSync('flock', ['--timeout=10', `${file}.lock`, 'sh', '-c', script, 'sh', file, temporary], { input: expected ?? '', encoding: 'utf8' })
+    const { status, error, stderr } = spawnSync('flock', ['--timeout=10', '--conflict-exit-code=75', `${file}.lock`, 'sh', '-c', script, 'sh', file, temporary], { input: expected ?? '', encoding: 'utf8' })
     // EPIPE: the comparison was over before it had read all.
     if (error !== undefined && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
-    if (stderr !== '') throw new Error(stderr.trim())
+    if (status === 75) throw refusal(`${file}.lock is held by somebody else for 10 s`, `fuser -v ${file}.lock`)
+    if (stderr !== '') throw refusal(`${file} cannot be written: ${stderr.trim()}`, 'df -h; findmnt -o TARGET,OPTIONS')
     if (status !== 0) return false
   } finally {
     rmSync(temporary, { force: true })
@@ -32,6 +40,8 @@ export function swapDurably(file: string, expected: string | undefined, text: st
   syncFolder(dirname(file))
   return true
 }
+
+const refusal = (message: string, hint: string): HoldfastError => new HoldfastError('system-refused', message, { hint })
 
 /** @returns the temporary file that holds the text, synced */
 function writeBeside(file: string, text: string | Uint8Array, mode: number): string {

@@ -1,7 +1,7 @@
 import { normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { quote } from '../config/quote.js'
-import { isLoopback, parseAddress } from '../config/web-address.js'
+import { isLoopback, parseAddress, showAddress } from '../config/web-address.js'
 import { HoldfastError } from '../errors.js'
 
 /** A git repository, as somebody named it. */
@@ -33,7 +33,7 @@ export function parseRepository(text: string): Repository {
 
 function parseUrl(text: string): Repository {
   const url = parseAddress(text)
-  if (url === undefined) throw refuse(withoutCredentials(text), 'is no address')
+  if (url === undefined) throw refuse(showAddress(text), 'is no address')
   const credentials = takeCredentials(url, text)
   url.password = ''
   url.search = ''
@@ -42,26 +42,26 @@ function parseUrl(text: string): Repository {
     case 'http:':
     case 'https:': {
       const protocol = url.protocol === 'https:' ? 'https' : 'http'
-      if (protocol === 'http' && !isLoopback(url)) throw refuse(withoutCredentials(text), 'is neither encrypted nor authenticated: use https:// or ssh://')
+      if (protocol === 'http' && !isLoopback(url)) throw refuse(showAddress(text), 'is neither encrypted nor authenticated: use https:// or ssh://')
       url.username = ''
       return { kind: 'remote', shown: trim(url.href), protocol, ...(credentials === undefined ? {} : { credentials }) }
     }
     case 'ssh:':
       // The user's name is how ssh addresses are written (git@), and no secret.
-      if (url.hostname === '' || [url.hostname, url.username].some(looksLikeOption)) throw refuse(withoutCredentials(text), 'has no plain user and host')
+      if (url.hostname === '' || [url.hostname, url.username].some(looksLikeOption)) throw refuse(showAddress(text), 'has no plain user and host')
       return { kind: 'remote', shown: trim(url.href), protocol: 'ssh' }
     case 'git:':
       url.username = ''
-      if (url.hostname === '' || looksLikeOption(url.hostname)) throw refuse(withoutCredentials(text), 'has no plain host')
+      if (url.hostname === '' || looksLikeOption(url.hostname)) throw refuse(showAddress(text), 'has no plain host')
       return { kind: 'remote', shown: trim(url.href), protocol: 'git' }
     case 'file:':
       try {
         return takePath(fileURLToPath(url))
       } catch {
-        throw refuse(withoutCredentials(text), 'names no path of this machine: write file:///srv/git/shop.git')
+        throw refuse(showAddress(text), 'names no path of this machine: write file:///srv/git/shop.git')
       }
     default:
-      throw refuse(withoutCredentials(text), `has the protocol ${quote(url.protocol)}`)
+      throw refuse(showAddress(text), `has the protocol ${quote(url.protocol)}`)
   }
 }
 
@@ -85,14 +85,13 @@ function takeCredentials(url: URL, text: string): Credentials | undefined {
   try {
     credentials = { origin: `${url.protocol}//${url.host}`, username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
   } catch {
-    throw refuse(withoutCredentials(text), 'has credentials with a % that encodes nothing: write %25')
+    throw refuse(showAddress(text), 'has credentials with a % that encodes nothing: write %25')
   }
   // Each is a line of what a credential helper answers.
-  if (/\p{Cc}/u.test(credentials.username + credentials.password)) throw refuse(withoutCredentials(text), 'has control characters in its credentials')
+  if (/\p{Cc}/u.test(credentials.username + credentials.password)) throw refuse(showAddress(text), 'has control characters in its credentials')
   return credentials
 }
 
-const withoutCredentials = (text: string): string => text.replace(/\/\/[^/]*@/, '//')
 /** `%2d` is a `-` too, to some. */
 const looksLikeOption = (part: string): boolean => /^(?:-|%2d)/i.test(part)
 const trim = (text: string): string => text.replace(/(?<=[^/])\/+$/, '')

@@ -1,4 +1,4 @@
-import { appendFileSync, closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AppPaths } from './paths.js'
 
@@ -31,7 +31,14 @@ const historyFile = (paths: AppPaths): string => join(paths.state, 'history.json
 export function appendHistory(paths: AppPaths, entry: HistoryEntry): void {
   const file = historyFile(paths)
   // A line that a power cut has torn must not tear the next one too.
-  appendFileSync(file, `${isTorn(file) ? '\n' : ''}${JSON.stringify(entry)}\n`, { mode: 0o644 })
+  const line = `${isTorn(file) ? '\n' : ''}${JSON.stringify(entry)}\n`
+  const fd = openSync(file, 'a', 0o644)
+  try {
+    writeSync(fd, line)
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 function isTorn(file: string): boolean {

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { quoteWord } from '../config/shell.js'
 import type { InstanceEnvironment } from '../runtime/environment.js'
 import { syncFolder, writeDurably } from './durable-file.js'
 import { removeDropIn, writeDropIn } from './instance-drop-in.js'
@@ -87,12 +88,7 @@ export function readShutdownTimeoutMs(paths: AppPaths, { generation, process }: 
 
 /** `exec` keeps the process id, which LISTEN_PID names; the shell expands nothing in single quotes. */
 export function commandScript(command: readonly string[]): string {
-  return `#!/bin/sh\nexec ${command.map(shellWord).join(' ')}\n`
-}
-
-export function shellWord(word: string): string {
-  if (word.includes('\0')) throw new Error('a NUL cannot stand in an argument')
-  return `'${word.replaceAll("'", `'\\''`)}'`
+  return `#!/bin/sh\nexec ${command.map(quoteWord).join(' ')}\n`
 }
 
 /** The format of EnvironmentFile= in systemd.exec(5): in double quotes, a backslash escapes `"`, `\`, `$` and a backtick. */

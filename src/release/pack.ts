@@ -28,7 +28,8 @@ export async function packFolder(folder: string, out: Writable, options: PackOpt
   const paths = listPaths(folder, options.exclude)
   const pack = new Pack({ cwd: resolve(folder), gzip: { level: 6 }, portable: true, noDirRecurse: true, strict: true })
   // It cannot be stopped: once `out` has failed it reads on until its buffers are full, and may fail, too.
-  pack.on('error', () => {})
+  let failure: Error | undefined
+  pack.on('error', (error: unknown) => (failure ??= error as Error))
   const chunks = async function* (): AsyncIterable<Buffer> {
     for await (const chunk of pack as unknown as AsyncIterable<Buffer>) {
       bytes += chunk.length
@@ -43,9 +44,11 @@ export async function packFolder(folder: string, out: Writable, options: PackOpt
     await packed
   } catch (error) {
     const { code, path, message } = error as NodeJS.ErrnoException
-    if (signal?.aborted === true || path === undefined || code === undefined) throw error
+    if (signal?.aborted === true || (error !== failure && (path === undefined || code === undefined))) throw error
     throw unreadable(folder, message, error)
   }
+  // It may have failed before anybody read of it.
+  if (failure !== undefined) throw unreadable(folder, failure.message, failure)
 }
 
 /** All that goes in, folders before what is in them. */

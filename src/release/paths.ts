@@ -1,5 +1,8 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { appNamePattern } from '../config/names.js'
+import { quote } from '../config/quote.js'
+import { HoldfastError } from '../errors.js'
 
 /** Which manager serves the apps: PID 1 (as root), or a user's own (`--user`). */
 export type Scope = 'system' | 'user'
@@ -52,7 +55,14 @@ export function placesOf(scope: Scope, env: NodeJS.ProcessEnv = process.env): Pl
   }
 }
 
+/**
+ * Where everything of an app lies, installed or not.
+ * @throws HoldfastError `usage` for what is no app's name: with `..` in it, other folders would be removed and written
+ */
 export function pathsOf(places: Places, app: string): AppPaths {
+  if (!appNamePattern.test(app)) {
+    throw new HoldfastError('usage', `${quote(app)} is no app's name: a name has a-z, 0-9 and -, and begins with a letter`, { hint: 'holdfast status   # shows those that are installed' })
+  }
   const state = join(places.state, app)
   return {
     scope: places.scope,

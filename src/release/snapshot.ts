@@ -100,6 +100,9 @@ function finishFile(path: string, mode: number, stat: BigIntStats, group: number
   }
 }
 
+const notText = (folder: string, path: string): HoldfastError =>
+  new HoldfastError('release-failed', `${folder} could not be taken as a release: ${JSON.stringify(path)} has a name that is not UTF-8`, { hint: `rename it: ls -b ${folder}` })
+
 /**
  * Visits a folder and all below it, parents first, in the order of names; sockets, pipes and devices are left out.
  * @throws HoldfastError `release-failed`
@@ -112,6 +115,8 @@ export function walk(folder: string, visit: (entry: Entry) => void): void {
     for (const name of readdirSync(`/proc/self/fd/${fd}`).sort()) {
       const at = `/proc/self/fd/${fd}/${name}`
       const child = path === '' ? name : `${path}/${name}`
+      // Node reads other bytes so, and could open no such file.
+      if (name.includes('\ufffd') && lstatSync(at, { throwIfNoEntry: false }) === undefined) throw notText(folder, child)
       const stat = lstatSync(at, { bigint: true })
       if (stat.isSymbolicLink()) visit({ path: child, at, stat, target: readlinkSync(at) })
       else if (stat.isDirectory() || stat.isFile()) openEntry(at, child)

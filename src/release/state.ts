@@ -1,6 +1,6 @@
-import { readFileSync, renameSync } from 'node:fs'
+import { linkSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { HoldfastError } from '../errors.js'
+import { explainSystemError, HoldfastError } from '../errors.js'
 import { swapDurably, writeDurably } from './durable-file.js'
 import type { AppPaths } from './paths.js'
 
@@ -55,7 +55,8 @@ function readText(file: string): string | undefined {
     return readFileSync(file, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw corrupt(file, (error as Error).message, error)
+    // Not readable just now is not corrupt.
+    throw explainSystemError(error)
   }
 }
 
@@ -93,8 +94,9 @@ export function changeState(paths: AppPaths, began: State, change: (now: State) 
 /** Puts a record in the place of one that cannot be read, which is kept beside it. @returns where */
 export function replaceCorrupt(paths: AppPaths, state: State): string {
   const file = stateFile(paths)
-  const kept = `${file}.corrupt`
-  renameSync(file, kept)
+  const kept = `${file}.corrupt-${Date.now()}`
+  // Never without a file in between: that would mean that nothing is recorded.
+  linkSync(file, kept)
   writeDurably(file, formatState(state))
   return kept
 }

@@ -26,7 +26,7 @@ export function readRelease(paths: AppPaths, id: string): Release {
   const release = tryReadRelease(paths, id)
   if (release === undefined) {
     throw new HoldfastError('release-failed', `release ${id} of ${paths.app} is recorded but not in ${paths.releases}`, {
-      hint: `systemctl restart ${paths.app} takes the source folder as a new release.`,
+      hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}releases ${paths.app}   # those that there are; a deploy brings a new one`,
     })
   }
   return release

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Takes the place of ssh(1): answers as the holdfast of another machine does, in the way that STUB_SSH names.
 import { writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 
 const [, , ...args] = process.argv
 const { STUB_SSH: how, STUB_SEEN: seen } = process.env
@@ -21,7 +22,12 @@ if (how in refusals) {
 }
 
 process.stdout.write('Welcome to shop!\n')
-say({ type: 'ready', version: '0.1.0' })
+if (how === 'chatty') {
+  for (let i = 0; i < 10_000; i += 1) process.stderr.write(`${'x'.repeat(i > 9_995 ? 1_000_000 : 10)} \n`)
+  process.stderr.write('line 9999\n', () => process.exit(3))
+  await new Promise(() => {})
+}
+say({ type: 'ready', version: how === 'newer' ? '99.0.0' : createRequire(import.meta.url)('../../package.json').version })
 if (how === 'cut') {
   process.stdin.once('data', () => process.exit(255))
 } else {
@@ -39,6 +45,24 @@ if (how === 'cut') {
   writeFileSync(`${seen}.archive`, Buffer.concat(archive))
   writeFileSync(`${seen}.args`, JSON.stringify(args))
   if (how === 'lost-early') process.exit(255)
+  if (how === 'plan') {
+    process.stdout.write('{\n  "app": "shop",\n  "what": "a\u009b31m\u202eb"\n}\n')
+    process.exit(0)
+  }
+  if (how === 'no-plan') {
+    process.stdout.write('\u001b[31m  not JSON\n')
+    process.exit(0)
+  }
+  if (how === 'hostile') {
+    process.stdout.write(`null\n[]\n"x"\n{"type":"note"}\n{"type":"end","status":0}\n{"type":"step","step":"rm","state":"done","at":""}\n${'x'.repeat(5_000_000)}\n`)
+    say({ type: 'deploy', kind: 'deploy', id: 'x\u001b]0;a\u0007 y', app: '\u202eshop', by: '\u001b[31manna', what: '\u202eweb', at, steps: [] })
+    say({ type: 'deploy', kind: 'deploy', id: 'x', app: 1, by: {}, what: [], at, steps: 'all' })
+    say({ type: 'step', step: 'fetch', state: 'done', at, durationMs: 100 })
+    say({ type: 'end', outcome: 'live', status: '0', at, durationMs: 1 })
+    say({ type: 'end', outcome: 'failed', status: 1, at, durationMs: 200, failure: { step: 'migrate', message: '\u001b[1mno\u001b[0m', log: ['\u001b]0;x\u0007why'], hint: 'mend\u0007it' } })
+    await new Promise((resolve) => process.stdout.write('', resolve))
+    process.exit(1)
+  }
   say({ type: 'deploy', kind: 'deploy', id: 'x', app: 'shop', by: 'anna', what: 'web', at, steps: [] })
   if (how === 'lost') process.exit(255)
   say({ type: 'step', step: 'fetch', state: 'done', at, durationMs: 100 })

@@ -350,7 +350,7 @@ describe('a unit that the admin has edited', () => {
 describe('a command line', () => {
   it('with an app that is not there names those that are', async () => {
     await expectRefusal(() => holdfast('uninstall', 'nosuchapp'), new RegExp(`nosuchapp is not installed; installed: .*${neighbour}`), /holdfast install/)
-    await expectRefusal(() => holdfast('uninstall', '../../etc'), /is not installed/, /holdfast install/)
+    await expectRefusal(() => holdfast('uninstall', '../../etc'), /"..\/..\/etc" is no app's name/, /holdfast status/)
   })
 
   it.each([

@@ -4,8 +4,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { stepNames, type StepName } from '../../src/deploy/progress.js'
+import { recorded } from './apps.js'
 import { pack } from './archives.js'
-import { eventsOf, expectTruth, historyOf, makeInstalledApp, said, visitApp, type DeployedApp } from './deploys.js'
+import { eventsOf, expectTruth, historyOf, liveRelease, makeInstalledApp, said, visitApp, type DeployedApp } from './deploys.js'
 import { startDownloads } from './downloads.js'
 import { checkout, expectSuccess, holdfast, systemctl, units, waitFor } from './harness.js'
 
@@ -114,4 +115,20 @@ it.each(cases)('killed ($whom) $when, then: holdfast $next', async ({ moment, wh
   // A step that nothing holds may be over by the time that the signal arrives.
   const step = entries[1]?.step
   if (entries[1]?.outcome === 'interrupted') expect(stepNames.indexOf(step as StepName)).toBeGreaterThanOrEqual(stepNames.indexOf(moment.step))
+})
+
+it.each(['is killed', 'is overtaken by a restart'])('a handover that %s once its release is recorded as live comes to its end', async (how) => {
+  const app = await makeInstalledApp('recorded')
+  expectSuccess(await app.deploy(await app.tree('1')))
+  const traffic = visitApp(app)
+  const deploying = app.deploy(await app.tree('2'))
+  await waitFor('generation 2 is recorded', async () => (await recorded(app)).live?.generation === 2, { everyMs: 1 })
+  if (how === 'is killed') await systemctl('kill', '--signal=SIGKILL', `${app.name}.service`)
+  else expectSuccess(await systemctl('restart', app.name))
+  const result = await deploying
+  expect(result.status, said(result)).toBe(0)
+  await expectTruth(app, '2')
+  expect((await liveRelease(app)).outcome).toBe('good')
+  expect(historyOf(app).at(-1)).toMatchObject({ kind: 'deploy', outcome: 'live' })
+  expect((await traffic.stop()).failures).toEqual([])
 })

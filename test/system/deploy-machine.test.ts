@@ -124,3 +124,31 @@ it('writers that began from another state are refused and told', async () => {
   expect(result.status, said(result)).toBe(0)
   await expectTruth(app, '2')
 })
+
+it('an app that somebody stops while a deploy runs stays stopped, and the deploy says so', async () => {
+  const app = await withRelease1('stopped')
+  const slow = app.deploy(await app.tree('2', { hooks: { migrate: 'until [ -e "$STATE_DIRECTORY/go" ]; do sleep 0.05; done' } }))
+  await waitFor('the migration runs', async () => (await units(`${app.name}-hook.service`, 'active', 'activating')).length === 1)
+  expectSuccess(await systemctl('stop', app.name, `${app.name}-drain.service`))
+  await run('touch', [`${app.state}/data/go`])
+  const result = await slow
+  expect(result.status, said(result)).toBe(1)
+  expect(said(result)).toContain('was stopped by somebody since this began')
+  expect(await units(`${app.name}@*`, 'active', 'activating')).toEqual([])
+  expect(historyOf(app).at(-1)).toMatchObject({ kind: 'deploy', step: 'record', outcome: 'failed' })
+  expectSuccess(await systemctl('start', app.name))
+  await expectTruth(app, '1')
+})
+
+it('a stop in the middle of a handover is told as one, and stands in the history', async () => {
+  const app = await withRelease1('midstop')
+  const slow = app.deploy(await app.tree('2', { before: 'await new Promise((resolve) => setTimeout(resolve, 3_000))' }))
+  await waitFor('generation 2 starts', async () => (await units(`${app.name}@2.1.service`, 'activating')).length === 1)
+  expectSuccess(await systemctl('stop', app.name, `${app.name}-drain.service`))
+  const result = await slow
+  expect(result.status, said(result)).toBe(1)
+  expect(said(result)).toContain('was stopped by somebody else in the middle of the handover')
+  expect(historyOf(app).at(-1)).toMatchObject({ kind: 'deploy', step: 'handover', outcome: 'failed' })
+  expectSuccess(await systemctl('start', app.name))
+  await expectTruth(app, '1')
+})

@@ -370,7 +370,7 @@ describe('an app without a source folder', () => {
     const shop = await makeShop('dfirst', { config: '[start]\nsettle = "200ms"' })
     await writeFile(shop.config, (await readFile(shop.config, 'utf8')).replace(/^directory = .*$/m, ''))
     expectSuccess(await holdfast('install', shop.config))
-    expect((await holdfast('deploy', shop.name)).stderr).toContain('has no source folder, and was never deployed from git')
+    expect((await holdfast('deploy', shop.name)).stderr).toContain('has no source folder, and no release of it from git was ever live')
     await shop.release('bad', broken['crashes at its start'])
     const failed = await holdfast('deploy', shop.name, await archive(shop))
     expect(failed.status).toBe(1)

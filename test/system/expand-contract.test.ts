@@ -114,7 +114,7 @@ async function overlapping(prefix: string): Promise<{ shop: Shop; imported: Prom
 }
 
 const noneOfGeneration = (shop: Shop, generation: number): Promise<boolean> =>
-  waitFor(`generation ${generation} has ended`, async () => (await units(`${shop.name}@${generation}.*`)).length === 0, { timeoutMs: 30_000 })
+  waitFor(`generation ${generation} has ended`, async () => (await units(`${shop.name}@${generation}.*`, 'active', 'activating', 'deactivating')).length === 0, { timeoutMs: 30_000 })
 
 it('contracts once the last instance of the older release has exited, and not before', async () => {
   const { shop, imported } = await overlapping('contract')

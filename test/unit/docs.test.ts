@@ -28,6 +28,25 @@ describe('commands', () => {
   })
 })
 
+describe('docs/cli.md', () => {
+  const text = readText('docs/cli.md')
+
+  it('has a row for each command, which leads to its section', () => {
+    const rows = [...text.matchAll(/^\| \[`([a-z]+)[^`]*`\]\(#([a-z-]+)\)/gm)]
+    expect(rows.map(([, name]) => name).toSorted()).toEqual(commands.toSorted())
+    expect(rows.filter(([, name, section]) => !(section as string).split('-').includes(name as string)).map(([, name]) => name)).toEqual([])
+  })
+
+  // What main.ts declares behind a command is up to the next one.
+  const declarations = readText('src/cli/main.ts').split(/\.command\('/).slice(1).map((part) => [/^[a-z-]+/.exec(part)?.[0] as string, part] as const)
+  it.each(declarations.filter(([name]) => commands.includes(name)))('tells the options of %s', (name, part) => {
+    const sections = text.split(/^## /m).filter((section) => /^[^\n]*/.exec(section)?.[0].split(', ').includes(name))
+    expect(sections).toHaveLength(1)
+    const options = [...part.matchAll(/\.option\('(-[\w-]+)/g)].map(([, option]) => option as string)
+    expect(options.filter((option) => !new RegExp(`(?<![\\w-])${option}(?![\\w-])`).test(sections[0] as string))).toEqual([])
+  })
+})
+
 /** A line that begins with the package's name in the middle of a sentence. */
 const isProse = (word: string): boolean => ['must', 'and', 'is'].includes(word)
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { barText, durationWords, failureText, lineText, ProgressText } from '../../../src/cli/progress-text.js'
+import { barText, failureText, ProgressText } from '../../../src/cli/progress-text.js'
+import { lineText } from '../../../src/deploy/foreign-text.js'
 import type { DeployEvent } from '../../../src/deploy/progress.js'
 
 const at = '2026-11-21T10:00:00.000Z'
@@ -65,8 +66,7 @@ describe('the progress of a deploy', () => {
   })
 })
 
-it('tells times and amounts', () => {
-  expect([durationWords(0), durationWords(59_949), durationWords(59_960), durationWords(3_600_000)]).toEqual(['0.0 s', '59.9 s', '1 min 0 s', '60 min 0 s'])
+it('tells amounts', () => {
   expect(barText({ done: 5, unit: 'files' })).toBe('5 files')
   expect(barText({ done: 3000, total: 2000, unit: 'bytes' })).toMatch(/^\[#{24}\]/)
 })

@@ -154,10 +154,10 @@ describe('the history', () => {
     const lines = historyText(listHistory(entries, new Map())).split('\n').map((line) => line.replace(/^\S+ \S+ +/, ''))
     expect(lines).toEqual([
       expect.stringMatching(/WHAT +FROM +TO +TOOK +REQUESTS +OUTCOME$/),
-      '-           start   r1    r1  2.0 s  -         live as generation 2',
-      'ann         deploy  r1    -   0.1 s  -         interrupted in step fetch',
-      'ann@laptop  deploy  r1    -   1 min  -         failed in step migrate: the hook failed',
-      '-           -       -     r1  2.3 s  -         live as generation 1',
+      '-           start   r1    r1  2.0 s       -         live as generation 2',
+      'ann         deploy  r1    -   0.1 s       -         interrupted in step fetch',
+      'ann@laptop  deploy  r1    -   1 min 30 s  -         failed in step migrate: the hook failed',
+      '-           -       -     r1  2.3 s       -         live as generation 1',
     ])
   })
   it('has for programs every key of each, null for what there is not', () => {
@@ -173,7 +173,7 @@ describe('the history', () => {
   })
 })
 
-it.each([[0, '0.0 s'], [2345, '2.3 s'], [59_949, '59.9 s'], [59_960, '1 min'], [7_500_000, '2 h 5 min']])('%i ms took %s', (ms, text) => expect(durationWords(ms)).toBe(text))
+it.each([[0, '0.0 s'], [2345, '2.3 s'], [59_949, '59.9 s'], [59_960, '1 min'], [125_000, '2 min 5 s'], [3_599_600, '1 h'], [7_500_000, '2 h 5 min']])('%i ms took %s', (ms, text) => expect(durationWords(ms)).toBe(text))
 
 describe('what was pruned', () => {
   const remove = [release('r1', { version: '1.0.0' }), release('r2')]
@@ -183,8 +183,9 @@ describe('what was pruned', () => {
     leftovers: ['/var/lib/holdfast/shop/git/aa.git'],
     sizes: new Map([['/var/lib/holdfast/shop/releases/r1', 1_048_576], ['/var/lib/holdfast/shop/releases/r2', undefined], ['/var/lib/holdfast/shop/git/aa.git', 524_288]]),
   }
+  const pruned = { releases: remove, leftovers: pruning.leftovers, stayed: [] }
   it('is told with what stays and why', () => {
-    expect(pruneText(pruneAnswer(pruning, remove, { dryRun: false }))).toBe([
+    expect(pruneText(pruneAnswer(pruning, pruned, { dryRun: false }))).toBe([
       'removed  r1                                 1.0.0  1.0M',
       'removed  r2                                 -      -',
       'removed  /var/lib/holdfast/shop/git/aa.git  -      512.0K',
@@ -192,11 +193,15 @@ describe('what was pruned', () => {
       'kept     r3                                 -      rollback goes here',
       '1.5M freed.',
     ].join('\n'))
-    expect(pruneText(pruneAnswer(pruning, remove, { dryRun: true }))).toMatch(/^would go {2}r1 .*\n(.*\n)*1\.5M would be freed\.$/)
-    expect(pruneText(pruneAnswer({ ...pruning, leftovers: [] }, [], { dryRun: false }))).toMatch(/\nNothing of shop is to be removed\.$/)
+    expect(pruneText(pruneAnswer(pruning, pruned, { dryRun: true }))).toMatch(/^would go {2}r1 .*\n(.*\n)*1\.5M would be freed\.$/)
+    expect(pruneText(pruneAnswer(pruning, { releases: [], leftovers: [], stayed: [] }, { dryRun: false }))).toMatch(/\nNothing of shop is to be removed\.$/)
+  })
+  it('tells what stayed although it was to go', () => {
+    const stayed = [{ release: release('r2'), why: 'somebody deploys shop' }]
+    expect(pruneText(pruneAnswer(pruning, { releases: [], leftovers: [], stayed }, { dryRun: false }))).toMatch(/\nkept +r2 +- +somebody deploys shop\nNothing of shop is to be removed\.$/)
   })
   it('has a shape for programs', () => {
-    expect(pruneAnswer(pruning, remove.slice(0, 1), { dryRun: true })).toEqual({
+    expect(pruneAnswer(pruning, { ...pruned, releases: remove.slice(0, 1) }, { dryRun: true })).toEqual({
       app: 'shop', dryRun: true, removed: [{ release: 'r1', version: '1.0.0', sizeBytes: 1_048_576 }],
       leftovers: [{ path: '/var/lib/holdfast/shop/git/aa.git', sizeBytes: 524_288 }],
       kept: [{ release: 'r4', version: '1.3.0', why: 'live' }, { release: 'r3', version: null, why: 'rollback goes here' }], freedBytes: 1_572_864,

@@ -13,22 +13,30 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 const words = (...given: Parameters<typeof planRemote>): string[] => planRemote(...given).command
-const client = (command: string[]): unknown => JSON.parse(command.at(-1) as string)
+const client = (command: string[]): unknown => JSON.parse(command[command.indexOf('--remote') + 1] as string)
+/** Without the client, which is a text of its own. */
+const rest = (command: string[]): string[] => command.filter((_, i) => command[i - 1] !== '--remote')
 
 describe('a deploy to another machine', () => {
   it('names the app of the folder, and sends what lies here', () => {
     const command = words('h', [join(folder, 'web')], { migrate: false, wait: true })
-    expect(command.slice(0, -1)).toEqual(['holdfast', 'deploy', 'shop', '-', '--no-migrate', '--wait', '--json', '--remote'])
+    expect(rest(command)).toEqual(['holdfast', 'deploy', '--no-migrate', '--wait', '--json', '--remote', '--', 'shop', '-'])
     expect(client(command)).toEqual({ name: `${folder}/web`, again: `holdfast deploy shop ${folder}/web --no-migrate --to h` })
     const archive = words('h', ['shop', join(folder, "it's.zip")], { overlay: join(folder, "it's.zip"), sha256: 'a'.repeat(64), user: true })
-    expect(archive.slice(0, -1)).toEqual(['holdfast', '--user', 'deploy', 'shop', '-', '--sha256', 'a'.repeat(64), '--overlay', '-', '--json', '--remote'])
+    expect(rest(archive)).toEqual(['holdfast', '--user', 'deploy', '--sha256', 'a'.repeat(64), '--overlay', '-', '--json', '--remote', '--', 'shop', '-'])
     expect(client(archive)).toMatchObject({ name: "it's.zip", overlayName: "it's.zip" })
   })
 
+  it('lets nothing that a folder says become an option of what runs as root there', () => {
+    writeFileSync(join(folder, 'web/holdfast.toml'), 'app = "--overlay=/etc/x"\n')
+    expect(() => words('h', [join(folder, 'web')], {})).toThrow('names the app "--overlay=/etc/x", which is no app\'s name')
+  })
+
   it('passes on what has an address', () => {
-    expect(words('h', ['shop', 'git@example.com:shop.git'], { branch: 'main' }).slice(2, -2)).toEqual(['shop', 'git@example.com:shop.git', '--branch', 'main', '--json'])
-    expect(words('h', ['shop', 'https://a:b@example.com/x.zip'], { sha256: 'a'.repeat(64), dryRun: true }).slice(2, -2)).toEqual(['shop', 'https://a:b@example.com/x.zip', '--sha256', 'a'.repeat(64), '--dry-run'])
-    expect(words('h', ['shop'], { commit: 'abcdef1' }).slice(2, -2)).toEqual(['shop', '--commit', 'abcdef1', '--json'])
+    expect(rest(words('h', ['shop', 'git@example.com:shop.git'], { branch: 'main' })).slice(2)).toEqual(['--branch', 'main', '--json', '--remote', '--', 'shop', 'git@example.com:shop.git'])
+    expect(rest(words('h', ['shop', 'https://a:b@example.com/x.zip'], { sha256: 'a'.repeat(64), dryRun: true })).slice(2)).toEqual(['--sha256', 'a'.repeat(64), '--dry-run', '--remote', '--', 'shop', 'https://a:b@example.com/x.zip'])
+    expect(rest(words('h', ['shop'], { commit: 'abcdef1' })).slice(2)).toEqual(['--commit', 'abcdef1', '--json', '--remote', '--', 'shop'])
+    expect(rest(words('h', ['shop'], { overlay: 'https://example.com/x.zip', overlaySha256: 'a'.repeat(64) })).slice(2)).toEqual(['--overlay', 'https://example.com/x.zip', '--overlay-sha256', 'a'.repeat(64), '--json', '--remote', '--', 'shop'])
     expect(() => words('h', ['shop', join(folder, 'web')], { branch: 'main' })).toThrow('a repository on this machine, which h cannot read')
   })
 

@@ -155,6 +155,8 @@ describe('what is recorded beyond what runs', () => {
       mend: 'holdfast apply shop   # or deploy again',
     }])
     expect(lines({ deploy: { isRunning: false, record } }).some((line) => line.startsWith('  deploy '))).toBe(false)
+    // Its release is live: only its last words are missing.
+    expect(statusOf(observed({ deploy: { isRunning: false, record: { ...record, step: 'handover', release: 'r2' } } })).problems).toEqual([])
   })
 
   const afterDrain = { release: 'r2', generation: 2, since: '2026-01-01T02:00:00.000Z' }

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest'
 import { unitOptions } from '../../../src/cli/logs.js'
 import { waitText } from '../../../src/cli/stop.js'
-import { alignRows, bytesWords, plainText, spanWords } from '../../../src/cli/words.js'
+import { alignRows, bytesWords, spanWords } from '../../../src/cli/words.js'
+import { plainText } from '../../../src/deploy/foreign-text.js'
 import { parseProperties } from '../../../src/systemd/systemctl.js'
 import { instance } from './observed.js'
 

@@ -21,6 +21,7 @@ describe('a rollback that names no release goes to', () => {
     ['past what a rollback by name left out', ['deploy r1', 'deploy r2', 'deploy r3', 'deploy r4', 'rollback r1', 'deploy r5'], 'r5', 'r1'],
     ['what was rolled back from and brought in again', ['deploy r1', 'deploy r2', 'rollback r1', 'deploy r2', 'deploy r3'], 'r3', 'r2'],
     ['where it was before a rollback by name that went forth', ['deploy r1', 'deploy r2', 'deploy r3', 'rollback r2', 'rollback r3'], 'r3', 'r2'],
+    ['past what was rolled back from, where that went forth by name', ['deploy r1', 'deploy r2', 'deploy r3', 'rollback r2', 'rollback r1', 'deploy r4', 'rollback r3'], 'r3', 'r1'],
     ['the one before, where an old release was brought in again', ['deploy r1', 'deploy r2', 'deploy r3', 'restart r1'], 'r1', 'r3'],
     ['the one before, past failures', ['deploy r1', 'deploy r2', 'deploy r3!', 'deploy r4!'], 'r2', 'r1'],
     ['the one before, where the live one failed once', ['deploy r1', 'deploy r2', 'deploy r3!', 'deploy r3'], 'r3', 'r2'],

@@ -90,12 +90,13 @@ function withInstances(paths: AppPaths): Systemd {
 }
 
 describe('pruning', () => {
+  const record = { id: 'd1', by: 'ann@laptop', what: 'shop-1.2.zip', since: '2026-01-05T00:00:00.000Z', step: 'migrate' }
   it('removes what nothing needs, with its metadata', async () => {
     const paths = onDisk(releases('r1', 'r2', 'r3', 'r4', 'r5'), { live, wanted: 'r5' })
     const pruning = await planPruning(paths, withInstances(paths), 0)
     expect(pruning.sizes.get(join(paths.releases, 'r2'))).toBe('serve()'.length)
     expect(ids(paths)).toHaveLength(5)
-    expect(prune(pruning).map(({ id }) => id)).toEqual(['r2'])
+    expect((await prune(pruning, systemd({}))).releases.map(({ id }) => id)).toEqual(['r2'])
     expect(pruning.plan.keep.map(({ release: { id }, why }) => [id, why])).toEqual([
       ['r5', 'wanted'], ['r4', 'live'], ['r3', 'rollback goes here'], ['r1', 'generation 1 runs from it'],
     ])
@@ -107,29 +108,59 @@ describe('pruning', () => {
     const paths = onDisk(releases('r1', 'r2', 'r3', 'r4'), { live, wanted: 'r4' })
     const pruning = await planPruning(paths, systemd({}), 0)
     writeState(paths, { version: 1, generation: 9, live, wanted: 'r1' })
-    expect(prune(pruning).map(({ id }) => id)).toEqual(['r2'])
+    expect((await prune(pruning, systemd({}))).releases.map(({ id }) => id)).toEqual(['r2'])
     expect(ids(paths)).toEqual(['r1', 'r3', 'r4'])
+  })
+
+  it('leaves what a deploy, an order or the file wanted names by now', async () => {
+    const list = releases('r1', 'r2', 'r3', 'r4', 'r5', 'r6', 'r7')
+    const paths = onDisk(list, { live: { ...live, release: 'r7' }, wanted: 'r7' })
+    const pruning = await planPruning(paths, systemd({}), 0)
+    expect(pruning.plan.remove.map(({ id }) => id)).toEqual(['r1', 'r2', 'r3', 'r4', 'r5'])
+    writeFileSync(join(paths.state, 'deploy.json'), JSON.stringify({ ...record, release: 'r1', began: 'r2' }))
+    mkdirSync(paths.run, { recursive: true })
+    writeFileSync(join(paths.run, 'order.json'), JSON.stringify({ id: 'd1', release: 'r3' }))
+    writeFileSync(join(paths.state, 'wanted'), 'r4\n')
+    const { releases: gone, stayed } = await prune(pruning, systemd({}))
+    expect(gone.map(({ id }) => id)).toEqual(['r5'])
+    expect(stayed.map(({ release: { id }, why }) => `${id} ${why}`)).toEqual(['r1 a deploy names it', 'r2 a deploy names it', 'r3 a deploy names it', 'r4 wanted'])
+    expect(ids(paths)).toEqual(['r1', 'r2', 'r3', 'r4', 'r6', 'r7'])
+  })
+
+  it('ends as soon as somebody deploys or rolls back, and says what stayed', async () => {
+    const paths = onDisk(releases('r1', 'r2', 'r3', 'r4'), { live, wanted: 'r4' })
+    mkdirSync(join(paths.state, 'git/old.git'), { recursive: true })
+    const pruning = await planPruning(paths, systemd({}), 0)
+    expect(pruning.plan.remove.map(({ id }) => id)).toEqual(['r1', 'r2'])
+    // A rollback to r2 begins in the middle.
+    let looks = 0
+    const looked = { ...systemd({}), show: (units: string[]) => systemd({ deploy: looks++ === 0 ? 'inactive' : 'active' }).show(units) } as Systemd
+    const pruned = await prune(pruning, looked)
+    expect(pruned.releases.map(({ id }) => id)).toEqual(['r1'])
+    expect(pruned.stayed.map(({ release: { id }, why }) => `${id} ${why}`)).toEqual(['r2 somebody deploys shop'])
+    expect(pruned.leftovers).toEqual([])
+    expect(readdirSync(join(paths.state, 'git'))).toEqual(['old.git'])
+    expect(ids(paths)).toContain('r2')
   })
 
   it('leaves metadata whose code has not appeared yet, and a snapshot that is being made', async () => {
     const paths = onDisk(releases('r3', 'r4'), { live })
     writeRelease(paths, release('r9'))
     mkdirSync(join(paths.releases, 'r8.new'))
-    prune(await planPruning(paths, systemd({}), 0))
+    await prune(await planPruning(paths, systemd({}), 0), systemd({}))
     expect(readdirSync(paths.releases).sort()).toEqual(['r3', 'r3.json', 'r4', 'r4.json', 'r8.new', 'r9.json'])
   })
 
-  const record = { id: 'd1', by: 'ann@laptop', what: 'shop-1.2.zip', since: '2026-01-05T00:00:00.000Z', step: 'migrate' }
   it('is refused while somebody deploys, and says who', async () => {
     const paths = onDisk(releases('r1', 'r4'), { live })
     writeFileSync(join(paths.state, 'deploy.json'), JSON.stringify(record))
     const error: unknown = await planPruning(paths, systemd({ deploy: 'active' }), 0).catch((error: unknown) => error)
     expect(error).toBeInstanceOf(HoldfastError)
     expect(error).toMatchObject({
-      code: 'busy', message: 'ann@laptop deploys shop-1.2.zip since 2026-01-05T00:00:00.000Z, step migrate (shop-deploy.service): nothing of shop is removed meanwhile',
+      code: 'busy', message: expect.stringMatching(/^ann@laptop deploys shop-1\.2\.zip to shop since \d\d:\d\d \(.+\), now at step migrate \(shop-deploy\.service\): nothing of shop is removed meanwhile$/),
     })
     rmSync(join(paths.state, 'deploy.json'))
-    await expect(planPruning(paths, systemd({ deploy: 'activating' }), 0)).rejects.toThrow('somebody deploys (shop-deploy.service)')
+    await expect(planPruning(paths, systemd({ deploy: 'activating' }), 0)).rejects.toThrow('somebody deploys shop (shop-deploy.service)')
   })
 
   it('removes what a deploy has left that was cut off, and not what somebody still sends', async () => {
@@ -140,8 +171,17 @@ describe('pruning', () => {
     request('sent', ownIdentity())
     const pruning = await planPruning(paths, systemd({}), 5)
     expect(pruning.leftovers).toEqual([join(paths.state, 'staging/cut')])
-    prune(pruning)
+    await prune(pruning, systemd({}))
     expect(readdirSync(join(paths.state, 'staging'))).toEqual(['sent'])
+  })
+
+  it('does not follow a link in the place of the mirrors', async () => {
+    const paths = onDisk(releases('r4'), { live })
+    const others = join(paths.state, 'others')
+    mkdirSync(join(others, 'work'), { recursive: true })
+    symlinkSync(others, join(paths.state, 'git'))
+    const pruning = await planPruning(paths, systemd({}), 0)
+    expect(pruning.leftovers).toEqual([])
   })
 
   it('removes the mirrors of repositories that no kept release is from', async () => {
@@ -152,12 +192,12 @@ describe('pruning', () => {
     const folder = join(paths.state, 'git')
     for (const repository of [shop, old]) mkdirSync(join(folder, `${mirrorName(repository)}.git`), { recursive: true })
     writeFileSync(join(folder, `${mirrorName(old)}.unfinished`), '')
-    prune(await planPruning(paths, systemd({}), 2))
+    await prune(await planPruning(paths, systemd({}), 2), systemd({}))
     expect(ids(paths)).toContain('r1')
     expect(readdirSync(folder)).toHaveLength(3)
     // With r1, the last release of that repository goes.
     writeRelease(paths, release('r1', { ...git(old), outcome: 'failed' }))
-    prune(await planPruning(paths, systemd({}), 0))
+    await prune(await planPruning(paths, systemd({}), 0), systemd({}))
     expect(ids(paths)).toEqual(['r2', 'r4'])
     expect(readdirSync(folder)).toEqual([`${mirrorName(shop)}.git`])
   })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { overlayOf, sourceOf, sourceText, sourceWords, spooled, type PathKind, type SourceOptions } from '../../../src/deploy/source-of.js'
+import { overlayOf, sourceOf, sourceText, sourceArguments, spooled, type PathKind, type SourceOptions } from '../../../src/deploy/source-of.js'
 import { HoldfastError } from '../../../src/errors.js'
 
 const kinds: Record<string, PathKind> = { '/w/shop': 'folder', '/srv/shop': 'folder', '/srv/shop.git': 'folder', '/w/shop.tgz': 'file', '/w/pipe': 'other' }
@@ -69,12 +69,25 @@ describe('a source', () => {
   it('is told without its credentials, and asked for again so', () => {
     const secret = of('https://anna:s3cret@example.com/shop.zip?token=t0ken', { sha256: sum })
     expect(sourceText(secret)).toBe('https://example.com/shop.zip')
-    expect(sourceWords(secret)).toEqual(['https://example.com/shop.zip', '--sha256', sum.toLowerCase()])
+    expect(sourceArguments(secret)).toEqual(['https://example.com/shop.zip', '--sha256', sum.toLowerCase()])
     const git = of('https://t0ken@example.com/shop.git', { branch: 'main', commit: 'abcdef1234567890' })
     expect(sourceText(git)).toBe('https://example.com/shop.git branch main commit abcdef123456')
-    expect(sourceWords(git)).toEqual(['https://example.com/shop.git', '--branch', 'main', '--commit', 'abcdef1234567890'])
+    expect(sourceArguments(git)).toEqual(['https://example.com/shop.git', '--branch', 'main', '--commit', 'abcdef1234567890'])
     expect(sourceText(of('ssh://git:pass@example.com/shop.git'))).toBe('ssh://git@example.com/shop.git')
     expect(sourceText(of('git@example.com:shop.git'))).toBe('git@example.com:shop.git')
+  })
+
+  it.each(['https://user:p@ss@h.example/x.zip', 'https://user:p%40ss@h.example/x.zip#p@ss', 'https://h.example/x.zip?a=p@ss'])('%s leaks nothing of its password', (word) => {
+    const asked = of(word, { sha256: sum })
+    expect(sourceText(asked)).toBe('https://h.example/x.zip')
+    expect(sourceArguments(asked)[0]).toBe('https://h.example/x.zip')
+    expect(refusal(() => of(word))).not.toContain('ss')
+  })
+  it.each(['ssh://git:p@ss@h.example/x', 'ssh://git:p:a@s:s@h.example/x', 'git://u:p@ss@h.example/x.git', 'https://u:p@ss@h.example/x.git'])('%s leaks nothing of its password', (word) => {
+    expect(sourceText(of(word))).toMatch(/^(?:ssh:\/\/git@|git:\/\/|https:\/\/)h\.example\/x(?:\.git)?$/)
+  })
+  it.each(['https://user:p/ss@h.example/x.zip', 'ssh://git:p/ss@h.example/x', 'https://u:p?ss@h.example/x.git', 'https://u:p#ss@[h.example/x.git'])('%s is no address, and not shown', (word) => {
+    expect(refusal(() => of(word))).toMatch(/^(?:https|ssh):\/\/… is no address$/)
   })
 
   it('from standard input is an archive once it is spooled, under the name that it has where it comes from', () => {

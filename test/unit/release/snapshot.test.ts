@@ -56,6 +56,13 @@ it('leaves pipes and sockets behind instead of waiting at them', () => {
   expect(readdirSync(target).sort()).toEqual(['lib', 'server.js'])
 })
 
+it('says which name is no text', () => {
+  writeFileSync(Buffer.concat([Buffer.from(`${source}/bad-`), Buffer.from([0xff, 0xfe])]), 'x')
+  expect(() => copyFolder(source, target)).toThrow('"bad-\ufffd\ufffd" has a name that is not UTF-8')
+  writeFileSync(join(source, 'good-\ufffd'), 'x')
+  expect(() => fingerprintFolder(source)).toThrow('"bad-')
+})
+
 it('says which folder cannot be taken', () => {
   expect(() => fingerprintFolder('/nowhere/at/all')).toThrow(/^\/nowhere\/at\/all could not be taken as a release: .*ENOENT/)
   expect(() => fingerprintFolder(join(source, 'server.js'))).toThrow(/ENOTDIR/)
