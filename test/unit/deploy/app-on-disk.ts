@@ -71,7 +71,7 @@ export function bringUp(on: AppOnDisk, id: string, generation: number, over: Par
   writeState(on, { version: 1, generation, wanted: id, live: { generation, release: id, processes: 1, since: liveSince }, ...over })
   writeWanted(paths, { id })
   runInstance(on, id, generation)
-  systemd.set('shop.service', { sub: 'exited' })
+  for (const unit of ['shop.service', 'shop-drain.service']) systemd.set(unit, { sub: 'exited' })
   return readState(paths)
 }
 

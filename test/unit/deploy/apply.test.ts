@@ -37,7 +37,7 @@ it.each<[string, (on: AppOnDisk) => void]>([
     on.systemd.units.delete('shop@3.1.service')
     runInstance(on, 'r2', 2)
   }],
-  ['serves, and the unit of the app is stopped', (on) => on.systemd.set('shop.service', { active: 'inactive' })],
+  ['serves, and the last restart failed', (on) => on.systemd.set('shop.service', { active: 'failed' })],
   ['serves by fewer processes', (on) => {
     const { live, ...rest } = readState(on.paths)
     if (live !== undefined) writeState(on, { ...rest, live: { ...live, processes: 2 } })
