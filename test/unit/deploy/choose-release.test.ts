@@ -70,6 +70,14 @@ describe('the file wanted', () => {
     expect(await handOver(on.app, { from: 'record' })).toMatchObject({ release: 'r1', generation: 4 })
     expect(readWanted(on.paths)).toBe('1.2') // for the next restart
   })
+  it('is left for the next restart by a boot that fails: it is not what failed', async () => {
+    const on = makeShop()
+    bringUp(on, 'r1', 3)
+    write(on)
+    on.systemd.onStart = () => ({ active: 'failed', result: 'exit-code' })
+    expect(await handOver(on.app, { from: 'record' })).toMatchObject({ kind: 'failed', release: 'r1' })
+    expect(readWanted(on.paths)).toBe('1.2')
+  })
   it('is obeyed by a boot, where nothing is live', async () => {
     const on = makeShop()
     addRelease(on, 'r4', { createdAt: '2026-01-04T00:00:00.000Z' })
