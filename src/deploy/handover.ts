@@ -99,9 +99,9 @@ async function goLive(handover: Handover): Promise<Outcome> {
 }
 
 /** Last of all: a full disk, which may be why it failed, must not keep that from being told. */
-function wantLiveAgain({ app, state }: Handover): void {
+function wantLiveAgain({ app, request, state }: Handover): void {
   try {
-    restoreWanted(app.paths, state)
+    restoreWanted(app.paths, state, { keepsFile: request.from === 'record' })
   } catch (thrown) {
     const error = explainSystemError(thrown)
     if (!(error instanceof HoldfastError)) throw error

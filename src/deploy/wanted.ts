@@ -74,11 +74,12 @@ export function recordWanted(paths: AppPaths, began: State, release: Release, { 
 }
 
 /** What was wanted failed: what is live is wanted again. With nothing live, a version that somebody wrote is left to be tried again. */
-export function restoreWanted(paths: AppPaths, began: State): State {
+export function restoreWanted(paths: AppPaths, began: State, { keepsFile = false } = {}): State {
   const { live, wanted } = began
+  const isAsked = keepsFile && findOnDisk(paths, began).kind !== 'nothing'
   if (live === undefined) {
     if (wanted !== undefined && readWanted(paths) === wanted) rmSync(wantedFile(paths), { force: true })
-  } else {
+  } else if (!isAsked) {
     // Its code may be gone; its name is enough then.
     writeWanted(paths, listReleases(paths).find(({ id }) => id === live.release) ?? { id: live.release })
   }
