@@ -1,7 +1,8 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
 import type { Release } from '../release/release.js'
 import { readState, type State } from '../release/state.js'
-import { appService, drainService } from '../units/names.js'
+import { drainService } from '../units/names.js'
+import type { InstalledApp } from './app.js'
 import { StepError } from './deploy-hooks.js'
 import type { Operation } from './operation.js'
 import { orderHandover } from './order.js'
@@ -28,11 +29,20 @@ export async function bringLive(work: Operation, began: State, release: Release,
 }
 
 /** Whoever stops an app while a deploy of it runs does not expect it back. */
-async function refuseStopped({ app: { paths, systemd }, request, wasServing }: Operation): Promise<void> {
-  const [service, drain] = await systemd.show([appService(paths.app), drainService(paths.app)])
-  if (wasServing !== true || service?.active === 'active' || drain?.active !== 'inactive') return
+async function refuseStopped({ app, request, wasStarted }: Operation): Promise<void> {
+  const { paths } = app
+  if (wasStarted !== true || (await isStarted(app))) return
   const user = paths.scope === 'user' ? ' --user' : ''
   throw new HoldfastError('state-changed', `${paths.app} was stopped by somebody since this began`, { hint: `systemctl${user} start ${paths.app}   # then: ${request.again}` })
+}
+
+/** A stop is what the drain unit is for: whatever became of the app's own, that one stays up until then. */
+export async function isStarted({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<boolean> {
+  const unit = drainService(paths.app)
+  const job = await systemd.job(unit)
+  if (job !== undefined) return job !== 'stop' // a restart takes it down for a moment
+  const [drain] = await systemd.show([unit])
+  return drain?.active === 'active'
 }
 
 function replaced({ app, request }: Operation, began: State, now: State): HoldfastError {

@@ -68,6 +68,8 @@ export async function startDeploy(paths: AppPaths, systemd: Systemd, programs: {
 /** Polls, in milliseconds. */
 const followMs = 100
 const lookMs = 1_000
+/** How long an ended deploy's process may take to exit. */
+const goneMs = 10_000
 
 /** Of a killed deploy's output, as many lines are shown again. */
 const logLines = 12
@@ -98,13 +100,21 @@ export async function followDeploy(app: { paths: AppPaths; systemd: Systemd }, r
   }
   for (let lookedAt = Date.now(); ; await delay(followMs)) {
     const end = pass()
-    if (end !== undefined) return end
+    if (end !== undefined) {
+      await waitUntilGone(app, id)
+      return end
+    }
     if (Date.now() - lookedAt < lookMs) continue
     lookedAt = Date.now()
     if (await runsDeploy(app, id)) continue
     // Its last words may have come in between.
     return pass() ?? (await findEnd(app, { request, step, output, begunAt }))
   }
+}
+
+/** The lock is free when the command returns: the next one may be in the next line of a script. */
+async function waitUntilGone(app: { paths: AppPaths; systemd: Systemd }, id: string): Promise<void> {
+  for (const deadline = Date.now() + goneMs; Date.now() < deadline && (await runsDeploy(app, id)); ) await delay(followMs / 2)
 }
 
 /** Whether the unit runs and is this deploy: another one may have taken the name since. */

@@ -1,3 +1,4 @@
+import { explainSystemError, HoldfastError } from '../errors.js'
 import { listInstanceFolders } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
 import { changeState } from '../release/state.js'
@@ -97,8 +98,20 @@ async function goLive(handover: Handover): Promise<Outcome> {
   return { kind: 'live', generation, release, durationMs }
 }
 
+/** Last of all: a full disk, which may be why it failed, must not keep that from being told. */
+function wantLiveAgain({ app, state }: Handover): void {
+  try {
+    restoreWanted(app.paths, state)
+  } catch (thrown) {
+    const error = explainSystemError(thrown)
+    if (!(error instanceof HoldfastError)) throw error
+    // A deploy that has recorded meanwhile what it wants has the last word.
+    if (error.code !== 'state-changed') app.story.tell('record-incomplete', `What is live could not be recorded as wanted again: ${error.message}`)
+  }
+}
+
 async function giveUp(handover: Handover, verdict: Verdict & { kind: 'failed' }): Promise<Outcome> {
-  const { app, state, choice, plan, begin } = handover
+  const { app, choice, plan, begin } = handover
   const { generation } = plan
   await discard(app, generation)
   const log = await app.systemd.logTail(verdict.unit, verdict.invocation, 60)
@@ -108,8 +121,7 @@ async function giveUp(handover: Handover, verdict: Verdict & { kind: 'failed' })
   const reason = `${verdict.unit} ${verdict.reason}`
   tellFailed(handover, { unit: verdict.unit, reason, log, serving, durationMs })
   await keepRecord(handover, { outcome: 'failed', reason, durationMs })
-  // Last: a full disk, which may be why it failed, must not keep that from being told.
-  restoreWanted(app.paths, state)
+  wantLiveAgain(handover)
   await wakeAfterDrain(handover)
   return { kind: 'failed', generation, release: choice.release.id, reason, log, serving }
 }

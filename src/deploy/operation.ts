@@ -5,13 +5,14 @@ import { afterDrainService } from '../units/names.js'
 import { waitForAfterDrain } from './after-drain.js'
 import { applyRecord } from './apply.js'
 import type { InstalledApp } from './app.js'
+import { isStarted } from './bring-live.js'
 import { deploySource } from './deploy.js'
 import { StepError } from './deploy-hooks.js'
 import type { DeployLog } from './deploy-log.js'
 import { removeDeployRecord } from './deploy-record.js'
 import { recoverDeploy } from './deploy-recover.js'
 import { removeStaging, type OperationRequest } from './deploy-request.js'
-import { isServing, observeInstances, servingGeneration } from './observe.js'
+import { isServing, observeInstances } from './observe.js'
 import { openRecord } from './open-record.js'
 import { operationNouns, operationWords, stepNames, stepsOf } from './progress.js'
 import { rollBack } from './rollback.js'
@@ -25,8 +26,8 @@ export interface Operation<Request = OperationRequest> {
   signal: AbortSignal
   /** ISO 8601, UTC. */
   since: string
-  /** Whether anything answered when it began. Default false. */
-  wasServing?: boolean
+  /** Whether the app was started, and not stopped, when it began. Default false. */
+  wasStarted?: boolean
 }
 
 export type Outcome =
@@ -51,7 +52,7 @@ export async function operate(app: InstalledApp, request: OperationRequest, log:
     await recoverDeploy(app, request.id, (text) => log.note(text))
     began = await openRecord(app)
     log.keepRecord({ id: request.id, kind: request.kind, by: request.by, what: request.what, since: work.since, step: steps[0] ?? stepNames[0], ...(began.live === undefined ? {} : { began: began.live.release }) })
-    work.wasServing = (await servingGeneration(app)) !== undefined
+    work.wasStarted = await isStarted(app)
     await waitForAfterDrain(app, signal, (text) => log.note(text))
     app.story.tell('deploy-begun', `${request.by} ${operationWords(request.kind, request.what)}.`, began.live === undefined ? {} : { previousGeneration: began.live.generation, previousRelease: began.live.release })
     const result = await carryOut(work, began)

@@ -358,6 +358,20 @@ describe('a hostile configuration', () => {
       await refused(join(folder, 'next'), 'others may write to ')
     })
 
+    test('whose configuration is that of a repository in a folder of somebody’s', async () => {
+      const [mine, own] = [join(folder, 'mine'), join(folder, 'own')]
+      mkdirSync(mine)
+      mkdirSync(own)
+      writeFileSync(join(mine, '.git'), `gitdir: ${own}\n`)
+      writeFileSync(join(own, 'HEAD'), 'ref: refs/heads/main\n')
+      writeFileSync(join(own, 'commondir'), `${join(work, '.git')}\n`)
+      expect(show(await take({ repository: mine }), 'a')).toBe('plain')
+      rmSync(join(staging, 'source.tar'))
+      writeFileSync(join(work, '.git/config'), trap(), { flag: 'a' })
+      chownSync(work, everybody, everybody)
+      await refused(mine, `others may write to ${work}`)
+    })
+
     test('that lies in a folder of somebody’s', async () => {
       chownSync(folder, everybody, everybody)
       await refused(work, `others may write to ${folder}`)

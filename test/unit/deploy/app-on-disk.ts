@@ -6,7 +6,7 @@ import { parseConfig } from '../../../src/config/load.js'
 import type { InstalledApp } from '../../../src/deploy/app.js'
 import { DeployLog } from '../../../src/deploy/deploy-log.js'
 import { ownIdentity } from '../../../src/deploy/deploy-owner.js'
-import { makeStaging, newDeployId, type DeployRequest, type OperationRequest, type RollbackRequest } from '../../../src/deploy/deploy-request.js'
+import { makeStaging, newDeployId, type ApplyRequest, type DeployRequest, type OperationRequest, type RollbackRequest } from '../../../src/deploy/deploy-request.js'
 import { handOver } from '../../../src/deploy/handover.js'
 import { operate, type Operation } from '../../../src/deploy/operation.js'
 import { writeResult } from '../../../src/deploy/order.js'
@@ -71,7 +71,7 @@ export function bringUp(on: AppOnDisk, id: string, generation: number, over: Par
   writeState(on, { version: 1, generation, wanted: id, live: { generation, release: id, processes: 1, since: liveSince }, ...over })
   writeWanted(paths, { id })
   runInstance(on, id, generation)
-  systemd.set('shop.service', { sub: 'exited' })
+  for (const unit of ['shop.service', 'shop-drain.service']) systemd.set(unit, { sub: 'exited' })
   return readState(paths)
 }
 
@@ -111,6 +111,8 @@ export const deployOf = (path: string, over: Partial<DeployRequest> = {}): Deplo
 
 /** Without a name: to the last good one. */
 export const rollbackTo = (id?: string): RollbackRequest => ({ ...anyRequest(), kind: 'rollback', what: id ?? 'the last good release', ...(id === undefined ? {} : { release: id }), force: false })
+
+export const applyRequest = (): ApplyRequest => ({ ...anyRequest(), kind: 'apply', what: 'what is recorded' })
 
 /** Runs an operation as its unit does, from the request that a client has left. */
 export async function run(on: AppOnDisk, request: OperationRequest, interrupt = new AbortController()): Promise<{ status: 0 | 1; events: DeployEvent[]; end: (DeployEvent & { type: 'end' }) | undefined }> {

@@ -6,7 +6,7 @@ import { orderHandover } from '../../../src/deploy/order.js'
 import { planRollback } from '../../../src/deploy/rollback.js'
 import { appendHistory, readHistory } from '../../../src/release/history.js'
 import { readState } from '../../../src/release/state.js'
-import { wantedFile } from '../../../src/release/wanted.js'
+import { readWanted, wantedFile } from '../../../src/release/wanted.js'
 import { addRelease, bringUp, makeApp, makeOrder, serveOrders, type AppOnDisk } from './app-on-disk.js'
 import { historyOf } from './releases.js'
 
@@ -68,6 +68,7 @@ describe('the file wanted', () => {
     write(on)
     expect(await chosen(on, 'record')).toBe('r1')
     expect(await handOver(on.app, { from: 'record' })).toMatchObject({ release: 'r1', generation: 4 })
+    expect(readWanted(on.paths)).toBe('1.2') // for the next restart
   })
   it('is obeyed by a boot, where nothing is live', async () => {
     const on = makeShop()

@@ -47,7 +47,8 @@ describe('a handover that settles', () => {
 
   it('gives no number out twice, not even that of files whose generation nobody recorded', async () => {
     const on = makeShop()
-    runInstance(on, 'r2', 8, 'failed')
+    runInstance(on, 'r2', 8)
+    on.systemd.units.delete('shop@8.1.service')
     expect(await handOver(on.app, orderOf('r2'))).toMatchObject({ generation: 9 })
   })
 
@@ -74,6 +75,26 @@ describe('a handover that fails', () => {
     expect(readHistory(paths)).toMatchObject([{ generation: 4, release: 'r2', from: 'r1', outcome: 'failed', reason: expect.stringContaining('status 3') as string }])
     expect(readRelease(paths, 'r2')).toMatchObject({ outcome: 'failed', failure: expect.stringContaining('status 3') as string })
     expect([systemd.active('shop@3.1.service'), systemd.units.has('shop@4.1.service')]).toEqual(['active', false])
+  })
+
+  it('takes down what of it is up: it is live as a whole or not at all', async () => {
+    const on = makeShop()
+    on.app.config.processes = 2
+    on.systemd.onStart = (unit) => (unit.endsWith('.2.service') ? failing : {})
+    expect(await handOver(on.app, orderOf('r2'))).toMatchObject({ kind: 'failed', reason: expect.stringContaining('shop@4.2.service') as string, serving: 3 })
+    expect([...on.systemd.units.keys()].filter((unit) => unit.includes('@'))).toEqual(['shop@3.1.service'])
+  })
+
+  it('tells its own cause, once, though a deploy has recorded meanwhile what it wants', async () => {
+    const on = makeShop()
+    addRelease(on, 'r3')
+    on.systemd.onStart = () => {
+      writeState(on, { ...readState(on.paths), wanted: 'r3' })
+      return failing
+    }
+    expect(await handOver(on.app, { from: 'record' })).toMatchObject({ kind: 'failed', release: 'r1', reason: expect.stringContaining('status 3') as string })
+    expect(readHistory(on.paths)).toMatchObject([{ kind: 'start', release: 'r1', outcome: 'failed', reason: expect.stringContaining('status 3') as string }])
+    expect(readState(on.paths)).toMatchObject({ wanted: 'r3', live: { release: 'r1' } })
   })
 
   it('is told apart from the live one’s own: a number is used up, and a file of it is removed', async () => {

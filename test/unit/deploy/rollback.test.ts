@@ -92,3 +92,13 @@ it('without a name goes to the one before what is live once its turn comes', asy
   bringUp(on, 'r4', 4)
   expect(await run(on, request)).toMatchObject({ status: 0, end: { release: 'r3' } })
 })
+
+it('runs no hook, and cancels the one that waits', async () => {
+  const on = makeShop({}, { afterDrain: { release: 'r3', generation: 3, since: done.at } })
+  on.app.config.hooks.afterDrain = { text: 'true', argv: ['true'] }
+  serveOrders(on)
+  expect(await run(on, rollbackTo('r2'))).toMatchObject({ status: 0 })
+  expect(readState(on.paths).afterDrain).toBeUndefined()
+  expect(on.systemd.asked('transient')).toEqual([])
+  expect(on.told.map(({ event }) => event)).toContain('after-drain-cancelled')
+})
