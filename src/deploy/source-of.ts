@@ -1,8 +1,10 @@
 import { resolve } from 'node:path'
+import { quote } from '../config/quote.js'
 import { shellWord } from '../config/shell.js'
 import { parseAddress, showAddress } from '../config/web-address.js'
 import { HoldfastError } from '../errors.js'
 import { takeDigits } from '../release/address.js'
+import { isBranchName } from '../release/branch-name.js'
 import type { SourceSpec } from '../release/source-spec.js'
 
 /** What lies at a path, as far as a source is concerned. */
@@ -135,10 +137,8 @@ function refuseGitOptions(asked: AskedSource, { branch, commit }: SourceOptions)
   throw usage(`${branch === undefined ? '--commit' : '--branch'} is about a git repository, and ${sourceText(asked)} is none`, 'name the repository, or leave it out')
 }
 
-/** git-check-ref-format(1), as far as it keeps a name from being something else. */
 function branchName(name: string): string {
-  // eslint-disable-next-line no-control-regex
-  if (name === '' || name.length > 255 || /^[-/.]|[\u0000-\u0020\u007f~^:?*[\\]|\.\.|@\{|\/\/|[/.]$|\.lock$/.test(name)) throw usage(`--branch: ${JSON.stringify(name)} cannot be a branch`, 'git branch --all, in the repository')
+  if (!isBranchName(name)) throw usage(`--branch: ${quote(name)} cannot be a branch`, 'git branch --all, in the repository')
   return name
 }
 

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import { quote } from '../config/quote.js'
 import { shellText } from '../config/shell-text.js'
 import { HoldfastError } from '../errors.js'
+import { isBranchName } from './branch-name.js'
 import { lastWords, runGit, type GitResult } from './git-command.js'
 
 /** git on one repository; `take` as in `runGit`. */
@@ -12,8 +13,7 @@ const mostSubmodules = 5
 
 /** @throws HoldfastError `usage` for what git would not take as a branch's name, or would take for something else */
 export async function checkBranchName(branch: string): Promise<void> {
-  const isPlain = branch !== '' && branch.length <= 200 && !branch.startsWith('-') && !/[\p{Cc}\s]/u.test(branch)
-  const checked = isPlain ? await runGit(['check-ref-format', `refs/heads/${branch}`]) : undefined
+  const checked = isBranchName(branch) ? await runGit(['check-ref-format', `refs/heads/${branch}`]) : undefined
   if (checked?.code === 0) return
   throw new HoldfastError('usage', `${quote(branch)} cannot be the name of a branch`, { hint: 'write it as `git branch` lists it, such as main' })
 }

@@ -113,7 +113,7 @@ it('prunes what nothing needs, and not while somebody deploys', async () => {
   await beginDeploy(shop)
   const busy = await holdfast('prune', shop.name, '--keep', '0')
   expect(busy.status).toBe(2)
-  expect(busy.stderr).toMatch(new RegExp(`^Error: ann@laptop deploys shop-1\\.2\\.zip since \\S+, step migrate \\(${shop.name}-deploy\\.service\\): nothing of ${shop.name} is removed meanwhile\nTry: holdfast logs ${shop.name} -f`))
+  expect(busy.stderr).toMatch(new RegExp(`^Error: ann@laptop deploys shop-1\\.2\\.zip to ${shop.name} since \\d\\d:\\d\\d \\(\\d+ s\\), now at step migrate \\(${shop.name}-deploy\\.service\\): nothing of ${shop.name} is removed meanwhile\nTry: holdfast logs ${shop.name} -f`))
   expect(await answer<AppStatus>('status', shop.name)).toMatchObject({ state: 'live', problems: [], deploy: { running: true, by: 'ann@laptop', step: 'migrate' } })
   await systemctl('stop', `${shop.name}-deploy`)
 
@@ -158,10 +158,17 @@ it('uninstall ends a deploy, and takes the cache of the hooks along', async () =
   const caches = [`/var/cache/holdfast/${shop.name}`, `/var/cache/private/holdfast/${shop.name}`]
   for (const cache of caches) await mkdir(join(cache, 'npm'), { recursive: true })
   onTestFinished(async () => void (await Promise.all(caches.map((cache) => rm(cache, { recursive: true, force: true })))))
+  // Who waits for the lock gets it no more.
+  const waits = holdfast('deploy', shop.name, '--wait')
+  await waitFor('another waits', async () => (await readdir(join(stateFolder(shop), 'staging')).catch(() => [])).some((name) => !name.endsWith('.new')))
   const dry = await holdfast('uninstall', '--dry-run', shop.name)
   expect(dry.stdout).toContain(`systemctl stop ${shop.name}-deploy.service ${shop.name}-hook.service`)
   for (const cache of caches) expect(dry.stdout).toContain(`\n    ${cache}\n`)
   expectSuccess(await holdfast('uninstall', shop.name))
   expect(await activeState(`${shop.name}-deploy.service`)).toBe('inactive')
-  for (const folder of [...caches, '/var/cache/holdfast', stateFolder(shop)]) await expect(stat(folder)).rejects.toThrow(/ENOENT/)
+  const { status, stderr } = await waits
+  expect(stderr).toMatch(/uninstall.*: nothing was begun\nTry: holdfast status\n/)
+  expect(status).toBe(2)
+  expect(await units(`${shop.name}-*`)).toEqual([])
+  for (const folder of [...caches, '/var/cache/holdfast', stateFolder(shop), `/run/holdfast/${shop.name}`]) await expect(stat(folder)).rejects.toThrow(/ENOENT/)
 })

@@ -22,8 +22,9 @@ describe('an operation that is interrupted', () => {
     expectUntouched(on)
   })
 
-  it('in its handover leaves that to go on, and its record and what is wanted to whoever comes next', async () => {
+  it.each([['system', ''], ['user', ' --user']] as const)('in its handover leaves that to go on, and its record and what is wanted to whoever comes next (%s)', async (scope, user) => {
     const on = makeShop()
+    on.paths.scope = scope
     addRelease(on, 'r2')
     const interrupt = new AbortController()
     const handOver = on.systemd.onRestart
@@ -36,7 +37,7 @@ describe('an operation that is interrupted', () => {
     }
     const request = { ...rollbackTo('r2'), owner: { ...ownIdentity(), start: '1' } } // its process has ended
     const result = await run(on, request, interrupt)
-    expect([result.status, result.end?.failure]).toMatchObject([1, { step: 'handover', message: expect.stringContaining('The handover goes on without it.') as string, hint: 'holdfast status shop' }])
+    expect([result.status, result.end?.failure]).toMatchObject([1, { step: 'handover', message: expect.stringContaining('The handover goes on without it.') as string, hint: `holdfast${user} status shop` }])
     expect(readDeployRecord(on.paths)).toMatchObject({ id: request.id, step: 'handover', release: 'r2' })
     expect(readState(on.paths)).toMatchObject({ wanted: 'r2', live: { release: 'r1' } })
     expect(readOrder(on.paths)?.id).toBe(request.id)
