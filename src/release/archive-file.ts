@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
-import { shellText } from '../config/shell-text.js'
+import { shellText } from '../config/shell.js'
 import { HoldfastError } from '../errors.js'
 import { measure, spool, type Spooled, type SpoolOptions } from './spool.js'
 

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, lstatSync, openSync, readSync } from 'node:fs'
-import { shellText } from '../config/shell-text.js'
+import { shellText } from '../config/shell.js'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { refuseBroken } from './archive-refusal.js'
 import { gunzip, unzstd } from './decompress.js'

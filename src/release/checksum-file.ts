@@ -1,5 +1,5 @@
 import { escapeControl } from '../config/quote.js'
-import { shellText } from '../config/shell-text.js'
+import { shellText } from '../config/shell.js'
 import { HoldfastError } from '../errors.js'
 
 /** No checksum file comes near it; a larger one is something else. */

@@ -1,6 +1,6 @@
 import { request as requestHttp, type IncomingMessage } from 'node:http'
 import { request as requestHttps, type RequestOptions } from 'node:https'
-import { shellText } from '../config/shell-text.js'
+import { shellText } from '../config/shell.js'
 import { isLoopback, showAddress } from '../config/web-address.js'
 import { formatDuration } from '../config/duration.js'
 import { HoldfastError } from '../errors.js'

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { shellText } from '../config/shell-text.js'
+import { shellText } from '../config/shell.js'
 import { HoldfastError } from '../errors.js'
 import { fetchAddress, takeDigits } from './address.js'
 import { compareChecksum, takeArchive } from './archive-file.js'

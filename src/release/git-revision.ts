@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { quote } from '../config/quote.js'
-import { shellText } from '../config/shell-text.js'
+import { shellText } from '../config/shell.js'
 import { HoldfastError } from '../errors.js'
 import { isBranchName } from './branch-name.js'
 import { lastWords, runGit, type GitResult } from './git-command.js'

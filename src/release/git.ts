@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { shellText } from '../config/shell-text.js'
+import { shellText } from '../config/shell.js'
 import { explainSystemError, HoldfastError } from '../errors.js'
 import { parseRepository, type Repository } from './git-address.js'
 import { lastWords, runGit, type GitOptions } from './git-command.js'
@@ -105,10 +105,10 @@ async function openRepository(repository: Repository, options: FetchOptions): Pr
   return place
 }
 
-/** The one asked for, else the one deployed last from the same repository, else the one that HEAD names. */
+/** The one asked for, else that of the live release from the same repository, else the one that HEAD names. */
 async function chooseBranch(spec: { branch?: string }, repository: Repository, run: Git, { lastGit, signal }: FetchOptions): Promise<{ branch: string; from?: string }> {
   if (spec.branch !== undefined) return { branch: spec.branch }
-  if (lastGit !== undefined && lastGit.repository === repository.shown) return { branch: lastGit.branch, from: 'the branch deployed last' }
+  if (lastGit !== undefined && lastGit.repository === repository.shown) return { branch: lastGit.branch, from: 'the branch of what is live' }
   const head = repository.kind === 'remote' ? await askRemoteHead(repository, signal) : await readHead(run)
   if (head !== undefined) return { branch: head, from: "the repository's HEAD" }
   throw new HoldfastError('fetch-failed', `${repository.shown} has no commits yet, or its HEAD names no branch`, { hint: 'name the branch: --branch main' })

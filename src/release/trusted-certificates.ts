@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { rootCertificates } from 'node:tls'
-import { shellText } from '../config/shell-text.js'
+import { shellText } from '../config/shell.js'
 import { HoldfastError } from '../errors.js'
 
 /** Where distributions keep the certificates that the machine trusts: Debian, Fedora, openSUSE. */

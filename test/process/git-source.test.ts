@@ -159,7 +159,7 @@ describe('a branch', () => {
   test('that is not there', async () => {
     commit({ a: '1' })
     expect(await refuse(take({ branch: 'none' }))).toMatchObject({ code: 'fetch-failed', message: `${work} has no branch "none"; it has "main"`, hint: 'name one of them: --branch main' })
-    expect((await refuse(take({}, { lastGit: { repository: work, branch: 'gone' } }))).message).toBe(`${work} has no branch "gone", the branch deployed last; it has "main"`)
+    expect((await refuse(take({}, { lastGit: { repository: work, branch: 'gone' } }))).message).toBe(`${work} has no branch "gone", the branch of what is live; it has "main"`)
   })
 
   test.each(['--upload-pack=touch canary', '-x', 'a..b', 'a b', 'a\nb', '@{-1}', 'a.lock', '', 'a~1', ':x'])('%j is no name', async (branch) => {

@@ -112,7 +112,7 @@ it('a restart brings up the release or the version that somebody wrote, and what
 
   await publish('4.0.0', await app.tree('4'), { checksum: '0'.repeat(64) })
   await publish('5.0.0', await app.tree('5', { before: "throw new Error('broken')" }))
-  for (const [version, why] of [['4.0.0', /0{64}/], ['5.0.0', /did not become generation/], ['6.0.0', /there is no file/], ['../../etc/passwd', /is no version/]] as const) {
+  for (const [version, why] of [['4.0.0', /0{64}/], ['5.0.0', /did not become generation/], ['6.0.0', /there is no file/], ['../../etc/passwd', /which is neither a release nor a version/]] as const) {
     await writeFile(wantedFile(app), `${version}\n`)
     expect((await systemctl('restart', app.name)).status, version).toBe(1)
     expect(await journal(app.name), version).toMatch(why)
