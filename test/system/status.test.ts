@@ -155,7 +155,12 @@ it('logs shows the story of one app, and nothing of one whose name begins alike'
 it('stop shows what it waits for; a Ctrl-C ends the waiting alone', async () => {
   const shop = await installed('stop')
   await shop.write({
-    'server.js': `import http from 'node:http'\nhttp.createServer((q, r) => setTimeout(() => r.end('done'), 3000)).listen(process.env.PORT)\n`,
+    'server.js': `import http from 'node:http'
+import { existsSync } from 'node:fs'
+http.createServer((q, r) => {
+  const timer = setInterval(() => existsSync(${JSON.stringify(join(shop.folder, 'go'))}) && (clearInterval(timer), r.end('done')), 50)
+}).listen(process.env.PORT)
+`,
   })
   expectSuccess(await systemctl('restart', shop.name))
   await waitFor('generation 1 has drained', async () => (await status(shop)).instances.length === 1)
@@ -171,6 +176,7 @@ it('stop shows what it waits for; a Ctrl-C ends the waiting alone', async () => 
   expect(said).toContain(`${shop.name} goes on stopping. To see how far it is: holdfast status ${shop.name}\n`)
   expect(await status(shop)).toMatchObject({ state: 'stopping', exit: 3, instances: [{ phase: 'draining' }] })
 
+  await shop.write({ go: '' })
   const rest: Result = await holdfast('stop', shop.name)
   expectSuccess(rest)
   expect(rest.stdout).toMatch(new RegExp(`${shop.name} is stopped\\.\n$`))
