@@ -1,9 +1,10 @@
 /** Values that break loggers, natively in the journal: each is one record, and says nothing that was not logged. */
 import { writeFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
-import { checkout, mustRun, uniqueApp, waitFor } from './harness.js'
+import { checkout, mustRun, uniqueApp, units, waitFor } from './harness.js'
 
 const script = `
+import { existsSync } from 'node:fs'
 import { log } from ${JSON.stringify(`${checkout}/dist/runtime/index.js`)}
 const circular = { name: 'c' }
 circular.self = circular
@@ -24,6 +25,8 @@ log.info('a list', Array.from({ length: 200_000 }, (_, n) => n))
 log.info('many', Object.fromEntries(Array.from({ length: 60_000 }, (_, n) => ['key' + n, n])))
 log.info('trusted', { _PID: '1', MESSAGE: 'forged', PRIORITY: 0, 'SYSLOG_IDENTIFIER': 'forged', HOLDFAST_APP: 'forged', __proto__: { INHERITED: 1 } })
 log.info('the end')
+// What a busy journald has not read yet waits in here, and would go with the process.
+const wait = setInterval(() => existsSync(process.argv[2]) && clearInterval(wait), 50)
 `
 
 it('every value is one record, as it was logged', async () => {
@@ -31,13 +34,16 @@ it('every value is one record, as it was logged', async () => {
   const file = `/srv/${app}.mjs`
   await writeFile(file, script)
   const env = Object.entries({ HOLDFAST_APP: app, HOLDFAST_INSTANCE: '1.1', HOLDFAST_RELEASE: 'r', HOLDFAST_GENERATION: '1' }).map(([name, value]) => `--setenv=${name}=${value}`)
-  await mustRun('systemd-run', ['--wait', `--unit=${app}`, ...env, process.execPath, file])
+  const seen = `${file}.seen`
+  await mustRun('systemd-run', [`--unit=${app}`, ...env, process.execPath, file, seen])
   const records = await waitFor('the last record', async () => {
     await mustRun('journalctl', ['--sync'])
     const text = await mustRun('journalctl', ['--output=json', '--all', '--no-pager', `HOLDFAST_APP=${app}`])
     const found = text.split('\n').filter(Boolean).map((line) => JSON.parse(line) as Record<string, string>)
     return found.at(-1)?.['MESSAGE'] === 'the end' ? found : undefined
-  })
+  }, { timeoutMs: 60_000 })
+  await writeFile(seen, '')
+  await waitFor('it has ended', async () => (await units(`${app}.service`, 'active')).length === 0)
   const [messages, fields] = [records.filter((record) => record['CASE'] && !record['MESSAGE']?.startsWith('as a field')), records.filter((record) => record['MESSAGE'] === 'as a field')]
   const textOf = (name: string): string | undefined => messages.find((record) => record['CASE'] === name)?.['MESSAGE']
   expect(Object.fromEntries(['null', 'undefined', 'circular', 'stackless', 'NUL', 'lines', 'hostile', 'bigint', 'surrogate', 'empty', 'format', 'equals', 'map'].map((name) => [name, textOf(name)]))).toEqual({
