@@ -13,7 +13,7 @@ const slowStartS = Number(process.env['HOLDFAST_SLOW_START'] ?? 6)
 const deploys = Number(process.env['HOLDFAST_DEPLOYS'] ?? 12)
 
 it(`a zip from the CI that takes ${slowStartS} s to start loses nothing`, { timeout: 120_000 + 2_000 * slowStartS }, async () => {
-  const app = await makeInstalledApp('slow')
+  const app = await makeInstalledApp('slow', { start: `settle = "300ms"\ntimeout = "${slowStartS + 60}s"` })
   expectSuccess(await app.deploy(await app.tree('1')))
   const traffic = visitApp(app)
   await traffic.until(200)
