@@ -1,4 +1,5 @@
 import type { AppStatus, AppState, InstanceStatus } from '../deploy/app-status.js'
+import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import { plainText } from '../deploy/foreign-text.js'
 import { operationWords } from '../deploy/progress.js'
 import { alignRows, bytesWords, drainWords, spanWords, timeWords } from './words.js'
@@ -8,7 +9,7 @@ export function statusText(status: AppStatus, now: number): string {
   const { app, live, deploy, afterDrain, wanted, service, listeners, instances, lastHandover, problems } = status
   const rows = [
     [status.serving ? 'live' : 'recorded', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}${live.version === null ? '' : ` (${plainText(live.version)})`}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
-    ['service', `${service.unit} is ${service.active}${service.active === 'failed' ? `: systemctl ${status.scope === 'user' ? '--user ' : ''}status ${service.unit}` : ''}`],
+    ['service', `${service.unit} is ${service.active}${service.active === 'failed' ? `: ${systemctlCommand(status)} status ${service.unit}` : ''}`],
     ...listeners.map(({ name, unit, addresses, active }) => [
       'listener', `${name}  ${addresses.join(', ')}  ${active === 'active' ? 'listening' : active} (${unit})`,
     ]),
@@ -19,7 +20,7 @@ export function statusText(status: AppStatus, now: number): string {
   if (afterDrain !== null && afterDrain.state !== 'failed') rows.push(['after_drain', afterDrainText(afterDrain, now)])
   if (wanted !== null) {
     const which = wanted.release === null ? `${wanted.text}, not on disk yet` : wanted.release === wanted.text ? wanted.text : `${wanted.text} (release ${wanted.release})`
-    rows.push(['wanted', `${plainText(which)}: systemctl ${status.scope === 'user' ? '--user ' : ''}restart ${app} brings it up`])
+    rows.push(['wanted', `${plainText(which)}: ${systemctlCommand(status)} restart ${app} brings it up`])
   }
   const lines = [`${app}: ${stateWords(status)}`, ...alignRows(rows).map((line) => `  ${line}`)]
   if (instances.length > 0) {
@@ -39,7 +40,7 @@ export function listText(all: readonly AppStatus[], now: number): string {
       status.live === null ? '-' : status.live.release,
       status.live === null ? '-' : ago(status.live.since, now),
       status.listeners.flatMap(({ addresses }) => addresses).join(' ') || '-',
-      status.problems.length === 0 ? '' : `${status.problems.length} problem${status.problems.length === 1 ? '' : 's'}: holdfast${status.scope === 'user' ? ' --user' : ''} status ${status.app}`,
+      status.problems.length === 0 ? '' : `${status.problems.length} problem${status.problems.length === 1 ? '' : 's'}: ${holdfastCommand(status)} status ${status.app}`,
     ]),
   ).join('\n')
 }

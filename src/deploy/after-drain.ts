@@ -1,13 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { loadReleaseConfig } from '../config/release.js'
+import { systemctlCommand } from '../release/command-words.js'
 import { writeDropIn } from '../release/instance-drop-in.js'
 import type { Release } from '../release/release.js'
 import { changeState, readState, type AfterDrain, type State } from '../release/state.js'
 import { readRelease, releaseFolder, writeRelease } from '../release/store.js'
-import { afterDrainService, deployService } from '../units/names.js'
+import { afterDrainService } from '../units/names.js'
 import { renderEndDropIn } from '../units/render.js'
 import type { InstalledApp } from './app.js'
 import { readDeployRecord } from './deploy-record.js'
+import { isDeploying } from './deploy-under-way.js'
 import { runHook } from './hooks.js'
 import { hasEnded, observeInstances, type RunningInstance } from './observe.js'
 import type { Handover } from './plan.js'
@@ -49,6 +51,12 @@ export async function wakeAfterDrain({ app, state }: Handover): Promise<void> {
     // What failed is nobody's concern any more.
     if (before.failed !== undefined) await systemd.resetFailed([afterDrainService(paths.app)])
   }
+  await startWaiting(app)
+}
+
+/** Has the unit look whether the time has come for what waits; one that failed waits for somebody's own start. */
+export async function startWaiting({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<void> {
+  const { afterDrain } = readState(paths)
   if (afterDrain !== undefined && afterDrain.failed === undefined) await systemd.queueStart([afterDrainService(paths.app)])
 }
 
@@ -91,7 +99,7 @@ export async function runAfterDrain(app: InstalledApp): Promise<0 | 1> {
   story.tell('after-drain-failed', [
     `hooks.after_drain of release ${release.id} failed: ${result.reason}. The release is live all the same.`,
     ...(result.log.length === 0 ? [] : ['Its last lines:', ...result.log.map((line) => `    ${line}`)]),
-    `To run it again: systemctl${paths.scope === 'user' ? ' --user' : ''} start ${afterDrainService(paths.app)}`,
+    `To run it again: ${systemctlCommand(paths)} start ${afterDrainService(paths.app)}`,
   ].join('\n'), { release: release.id, durationMs: result.durationMs })
   return 1
 }
@@ -116,8 +124,7 @@ async function isDue(app: InstalledApp, { release, generation }: AfterDrain): Pr
   const { wanted } = readState(paths)
   const order = readOrder(paths)
   if (wanted !== release || (order !== undefined && order.release !== release)) return false
-  const [deploy] = await systemd.show([deployService(paths.app)])
-  if (readDeployRecord(paths) !== undefined && deploy !== undefined && deploy.active !== 'inactive' && deploy.active !== 'failed') return false
+  if ((await isDeploying(paths, systemd)) && readDeployRecord(paths) !== undefined) return false
   return olderThan(await observeInstances(systemd, paths.app), generation).length === 0
 }
 

@@ -1,4 +1,5 @@
 import { afterDrainService, appService, deployService, drainService, instanceUnit } from '../units/names.js'
+import { holdfastCommand, journalctlCommand, systemctlCommand } from '../release/command-words.js'
 import { describeFailure } from './failure.js'
 import { isServing, isUp } from './observe.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
@@ -33,7 +34,7 @@ export function findUnfinished({ paths, deploy, afterDrain, live, liveRelease }:
     const { by, what, since, step } = deploy.record
     problems.push({
       what: `the deploy of ${what} by ${by}, begun at ${since}, was interrupted in step ${step}: ${deployService(paths.app)} no longer runs`,
-      mend: `${holdfast(paths)}apply ${paths.app}   # or deploy again`,
+      mend: `${holdfastCommand(paths)} apply ${paths.app}   # or deploy again`,
     })
   }
   const failed = afterDrain?.failed ?? (liveRelease?.afterDrain?.outcome === 'failed' && live !== undefined ? `it failed at ${liveRelease.afterDrain.at}` : undefined)
@@ -111,7 +112,7 @@ function crashProblems({ paths, live, instances }: AppObservation): Problem[] {
     .filter((instance) => instance.generation === live?.generation && instance.state.active === 'activating' && instance.state.restarts > 0)
     .map((instance) => ({
       what: `${instance.state.unit} keeps ending: its last run ${describeEnd(instance)}; restarted ${times(instance.state.restarts)}`,
-      mend: `${journalctl(paths)} -u ${instance.state.unit} -n 50`,
+      mend: `${journalctlCommand(paths)} -u ${instance.state.unit} -n 50`,
     }))
 }
 
@@ -135,7 +136,7 @@ function listenerProblems({ paths, listeners, instances }: AppObservation): Prob
 function serviceProblems({ paths, service, drain, instances }: AppObservation): Problem[] {
   const problems: Problem[] = []
   if (service.load !== 'loaded') {
-    problems.push({ what: `${service.unit} is ${service.load}`, mend: `${holdfast(paths)}install ${paths.config}` })
+    problems.push({ what: `${service.unit} is ${service.load}`, mend: `${holdfastCommand(paths)} install ${paths.config}` })
   } else if (service.active === 'inactive' && instances.some(isUp)) {
     problems.push({ what: `${service.unit} is stopped, but instances run`, mend: systemctl(paths, `start ${service.unit}`) })
   }
@@ -146,7 +147,5 @@ function serviceProblems({ paths, service, drain, instances }: AppObservation): 
 }
 
 type Paths = AppObservation['paths']
-const systemctl = ({ scope }: Paths, rest: string): string => `systemctl ${scope === 'user' ? '--user ' : ''}${rest}`
-const journalctl = ({ scope }: Paths): string => (scope === 'user' ? 'journalctl --user' : 'journalctl')
-const holdfast = ({ scope }: Paths): string => (scope === 'user' ? 'holdfast --user ' : 'holdfast ')
+const systemctl = (paths: Paths, rest: string): string => `${systemctlCommand(paths)} ${rest}`
 const times = (count: number): string => (count === 1 ? 'once' : `${count} times`)

@@ -1,4 +1,5 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
+import { systemctlCommand } from '../release/command-words.js'
 import type { Release } from '../release/release.js'
 import { readState, type State } from '../release/state.js'
 import { drainService } from '../units/names.js'
@@ -32,8 +33,7 @@ export async function bringLive(work: Operation, began: State, release: Release,
 async function refuseStopped({ app, request, wasStarted }: Operation): Promise<void> {
   const { paths } = app
   if (wasStarted !== true || (await isStarted(app))) return
-  const user = paths.scope === 'user' ? ' --user' : ''
-  throw new HoldfastError('state-changed', `${paths.app} was stopped by somebody since this began`, { hint: `systemctl${user} start ${paths.app}   # then: ${request.again}` })
+  throw new HoldfastError('state-changed', `${paths.app} was stopped by somebody since this began`, { hint: `${systemctlCommand(paths)} start ${paths.app}   # then: ${request.again}` })
 }
 
 /** A stop is what the drain unit is for: whatever became of the app's own, that one stays up until then. */

@@ -89,21 +89,21 @@ export interface HookPlans {
 export function planHooks({ app, request: { switches } }: DeploySite, { code, config }: CheckedCode, state: State): HookPlans {
   const { install, migrate, afterDrain } = config.hooks
   return {
-    install: !switches.install ? { action: 'skip', why: '--no-install' } : planInstallHook(app, code.folder, config, state),
+    install: install === undefined
+      ? { action: 'skip', why: 'the release has no hooks.install' }
+      : switches.install ? planInstallHook(app, code.folder, config, install.text, state) : { action: 'skip', why: '--no-install' },
     migrate: migrate === undefined
       ? { action: 'skip', why: 'the release has no hooks.migrate' }
       : switches.migrate ? { action: 'run', command: migrate.text } : { action: 'skip', why: '--no-migrate' },
     afterDrain: afterDrain === undefined
       ? { action: 'skip', why: 'the release has no hooks.after_drain' }
       : switches.migrateOnly ? { action: 'skip', why: '--migrate-only' } : { action: 'run', command: afterDrain.text, why: 'once the last older instance has ended' },
-    ...(install === undefined ? { install: { action: 'skip', why: 'the release has no hooks.install' } } : {}),
   }
 }
 
-function planInstallHook(app: InstalledApp, folder: string, config: Config, { live }: State): HookPlan {
+function planInstallHook(app: InstalledApp, folder: string, config: Config, command: string, { live }: State): HookPlan {
   const previous = live === undefined ? undefined : findPrevious(app, live.release)
   const plan = planDependencies({ folder, config, ...(previous === undefined ? {} : { previous }) })
-  const command = config.hooks.install?.text ?? ''
   if (plan.kind === 'none') return { action: 'skip', why: plan.why }
   if (plan.kind === 'reuse' && previous !== undefined) return { action: 'reuse', from: previous.release, why: plan.why }
   return { action: 'run', command, why: plan.why }

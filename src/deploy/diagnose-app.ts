@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig } from '../config/load.js'
+import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import type { Config } from '../config/model.js'
 import { HoldfastError } from '../errors.js'
 import { readManifest, type Manifest } from '../release/manifest.js'
@@ -22,7 +23,7 @@ export async function diagnoseApp(places: Places, app: string, systemd: Systemd,
   const findings = await collect(async () => {
     const manifest = readManifest(paths)
     if (manifest === undefined) return []
-    const install = `holdfast ${places.scope === 'user' ? '--user ' : ''}install ${paths.config}`
+    const install = `${holdfastCommand(places)} install ${paths.config}`
     return [
       ...(await collect(() => judgeConfig(paths, manifest, machine, install))),
       ...(await collect(() => judgeUnitFiles(paths, manifest, install))),
@@ -98,7 +99,7 @@ function judgePrograms({ node, cli }: Manifest, { scope }: Places, install: stri
 }
 
 async function judgeUnits(manifest: Manifest, systemd: Systemd, { scope }: Places): Promise<Finding[]> {
-  const systemctl = scope === 'user' ? 'systemctl --user' : 'systemctl'
+  const systemctl = systemctlCommand({ scope })
   // A template has no state of its own; its instances tell in judgeState.
   const names = manifest.units.map(({ name }) => name).filter((name) => !name.includes('@'))
   const states = await systemd.properties(names, ['LoadState', 'UnitFileState'])
@@ -123,7 +124,7 @@ async function judgeUnits(manifest: Manifest, systemd: Systemd, { scope }: Place
 
 async function judgeState(places: Places, app: string, systemd: Systemd): Promise<Finding[]> {
   const { state, live, problems, lastHandover, service } = statusOf(await observeApp(places, app, systemd))
-  const systemctl = places.scope === 'user' ? 'systemctl --user' : 'systemctl'
+  const systemctl = systemctlCommand(places)
   if (problems.length > 0) return problems.map(({ what, mend }) => fail(what, mend))
   switch (state) {
     case 'failed-deploy':

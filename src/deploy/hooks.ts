@@ -2,6 +2,7 @@ import { accessSync, constants, mkdirSync, rmSync } from 'node:fs'
 import { delimiter, dirname, isAbsolute, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Config, HookCommand } from '../config/model.js'
+import { systemctlCommand } from '../release/command-words.js'
 import { HoldfastError } from '../errors.js'
 import { writeDurably } from '../release/durable-file.js'
 import { environmentFile } from '../release/instance.js'
@@ -127,7 +128,7 @@ export async function endHook({ paths, systemd }: Pick<InstalledApp, 'paths' | '
     if (state.active === 'failed') await systemd.resetFailed([unit])
     else await systemd.run('stop', [unit])
     if (Date.now() > deadline) {
-      throw new HoldfastError('systemd-failed', `${unit} does not end`, { hint: `systemctl ${paths.scope === 'user' ? '--user ' : ''}status ${unit}` })
+      throw new HoldfastError('systemd-failed', `${unit} does not end`, { hint: `${systemctlCommand(paths)} status ${unit}` })
     }
   }
 }

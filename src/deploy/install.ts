@@ -2,6 +2,7 @@ import { chmodSync, chownSync, closeSync, constants, existsSync, fstatSync, mkdi
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Config, Listener } from '../config/model.js'
+import { holdfastCommand, journalctlCommand, systemctlCommand } from '../release/command-words.js'
 import { HoldfastError } from '../errors.js'
 import { findUnfinished, writeDurably } from '../release/durable-file.js'
 import { readHistory } from '../release/history.js'
@@ -148,7 +149,7 @@ async function openListener(systemd: Systemd, paths: AppPaths, { name, address }
   const refusal = await startSocket(systemd, unit)
   if (refusal !== undefined) {
     throw new HoldfastError('systemd-failed', `${unit} did not start: ${refusal.message || refusal.state?.result}`, {
-      hint: `journalctl${paths.scope === 'user' ? ' --user' : ''} -u ${unit}; then run this again`,
+      hint: `${journalctlCommand(paths)} -u ${unit}; then run this again`,
     })
   }
   if (address.kind === 'unix') await setPermissions(systemd, unit, address.path)
@@ -190,12 +191,11 @@ async function handOverNow({ paths, config }: InstallPlan, systemd: Systemd): Pr
 
   const failure = readHistory(paths).findLast(({ generation, outcome }) => generation > before && outcome === 'failed')?.reason
   const serving = (await observeInstances(systemd, paths.app)).filter(isServing).map(({ generation }) => generation)
-  const user = paths.scope === 'user' ? ' --user' : ''
   const now = serving.length === 0
     ? 'Nothing serves.'
     : `Generation ${Math.max(...serving)} serves on, with the command, environment and addresses it was started with; the new units apply from the next handover.`
   throw new HoldfastError('handover-failed', `${paths.app} is installed, but the handover failed: ${failure ?? `${service} is ${state?.active}`}. ${now}`, {
-    hint: `holdfast${user} logs ${paths.app} tells more; mend it, then: systemctl${user} restart ${paths.app}`,
+    hint: `${holdfastCommand(paths)} logs ${paths.app} tells more; mend it, then: ${systemctlCommand(paths)} restart ${paths.app}`,
   })
 }
 

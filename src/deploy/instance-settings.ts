@@ -1,5 +1,6 @@
 import { homedir } from 'node:os'
 import { HoldfastError } from '../errors.js'
+import { systemctlCommand } from '../release/command-words.js'
 import type { AppPaths, Scope } from '../release/paths.js'
 import type { InstanceEnvironment } from '../runtime/environment.js'
 import { expandSpecifiers, parseUnitText } from './unit-settings.js'
@@ -33,7 +34,7 @@ export function settingsOf(unitText: string, paths: AppPaths, unit: string): str
       const expanded = expandSpecifiers(value, values)
       if (expanded === undefined) {
         throw new HoldfastError('usage', `${name}=${value} of ${unit} has a specifier that cannot be carried over to a command`, {
-          hint: `Write it without: systemctl ${paths.scope === 'user' ? '--user ' : ''}edit ${paths.app}@.service`,
+          hint: `Write it without: ${systemctlCommand(paths)} edit ${paths.app}@.service`,
         })
       }
       return `${name}=${expanded}`

@@ -1,6 +1,7 @@
 import { readHistory, type HistoryEntry } from '../release/history.js'
+import { holdfastCommand } from '../release/command-words.js'
 import type { AppPaths } from '../release/paths.js'
-import { readState } from '../release/state.js'
+import { tryReadLive } from '../release/state.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { readDeployRecord } from './deploy-record.js'
 import type { OperationRequest } from './deploy-request.js'
@@ -53,18 +54,13 @@ export async function findEnd(app: { paths: AppPaths; systemd: Systemd }, seen: 
     case undefined:
   }
   if (live !== undefined) return { type: 'end', outcome: 'live', status: 0, at, durationMs, generation: live.generation, release: live.release }
-  const user = app.paths.scope === 'user' ? ' --user' : ''
-  return failed(stepOf(undefined, seen), `the ${request.kind} ended, and what it told of that was lost. ${await servingWords(app)}`, `df -h /run ${app.paths.state}; holdfast${user} logs ${app.paths.app}`)
+  return failed(stepOf(undefined, seen), `the ${request.kind} ended, and what it told of that was lost. ${await servingWords(app)}`, `df -h /run ${app.paths.state}; ${holdfastCommand(app.paths)} logs ${app.paths.app}`)
 }
 
 /** What has gone live since then. */
 function liveSince(paths: AppPaths, begunAt: number): { generation: number; release: string } | undefined {
-  try {
-    const { live } = readState(paths)
-    return live !== undefined && Date.parse(live.since) >= begunAt ? live : undefined
-  } catch {
-    return undefined
-  }
+  const live = tryReadLive(paths)
+  return live !== undefined && Date.parse(live.since) >= begunAt ? live : undefined
 }
 
 /**

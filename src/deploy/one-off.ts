@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { instanceFolder } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
@@ -31,13 +32,13 @@ export async function planOneOff(paths: AppPaths, systemd: Systemd, command: rea
   const { live } = readState(paths)
   if (live === undefined) {
     throw new HoldfastError('usage', `${paths.app} has no live release yet, and a command runs with the live release's code`, {
-      hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}status ${paths.app}`,
+      hint: `${holdfastCommand(paths)} status ${paths.app}`,
     })
   }
   const model = instanceUnit(paths.app, live.generation, 1)
   const missing = [`${instanceFolder(paths, live.generation, 1)}/release`].find((path) => !existsSync(path))
   if (missing !== undefined) {
-    throw new HoldfastError('usage', `${missing} of the live generation is gone`, { hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}status ${paths.app}` })
+    throw new HoldfastError('usage', `${missing} of the live generation is gone`, { hint: `${holdfastCommand(paths)} status ${paths.app}` })
   }
   const unit = `holdfast-run-${paths.app}-${randomBytes(4).toString('hex')}.service`
   // systemd-run takes % as it is, but systemd expands $VARIABLE: systemd.service(5), "Command lines".

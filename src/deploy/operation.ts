@@ -1,8 +1,8 @@
 import { explainSystemError, HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { appendHistory } from '../release/history.js'
-import { readState, type State } from '../release/state.js'
-import { afterDrainService } from '../units/names.js'
-import { waitForAfterDrain } from './after-drain.js'
+import { readState, tryReadLive, type State } from '../release/state.js'
+import { startWaiting, waitForAfterDrain } from './after-drain.js'
 import { applyRecord } from './apply.js'
 import type { InstalledApp } from './app.js'
 import { isStarted } from './bring-live.js'
@@ -12,7 +12,7 @@ import type { DeployLog } from './deploy-log.js'
 import { removeDeployRecord } from './deploy-record.js'
 import { recoverDeploy } from './deploy-recover.js'
 import { removeStaging, type OperationRequest } from './deploy-request.js'
-import { isServing, observeInstances } from './observe.js'
+import { servingGeneration } from './observe.js'
 import { openRecord } from './open-record.js'
 import { operationNouns, operationWords, stepNames, stepsOf } from './progress.js'
 import { rollBack } from './rollback.js'
@@ -97,7 +97,7 @@ async function fail(work: Operation, began: State | undefined, error: unknown): 
   const serving = goesOn ? 'The handover goes on without it.' : await servingWords(app)
   const message = `${reason.replace(/\.$/, '')}. ${serving}`
   app.story.tell('deploy-ended', `${operationNouns[request.kind]} ${request.what} by ${request.by} ended at step ${step}: ${message}`, {})
-  const hint = isInterrupted ? (goesOn ? `holdfast ${app.paths.scope === 'user' ? '--user ' : ''}status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
+  const hint = isInterrupted ? (goesOn ? `${holdfastCommand(app.paths)} status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
   log.tell({ type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs: log.durationMs, failure: { step, message, log: error instanceof StepError ? error.log : [], hint } })
 }
 
@@ -127,10 +127,7 @@ async function cleanUp({ app, request, log }: Operation): Promise<void> {
   await attempt(log, () => removeStaging(app.paths, request.id))
   await attempt(log, () => removeDeployRecord(app.paths, request.id))
   // One that has waited for older instances waits for the end of a deploy as well.
-  await attempt(log, async () => {
-    const { afterDrain } = readState(app.paths)
-    if (afterDrain !== undefined && afterDrain.failed === undefined) await app.systemd.queueStart([afterDrainService(app.paths.app)])
-  })
+  await attempt(log, () => startWaiting(app))
 }
 
 /** The book-keeping after the fact, whose own failure changes nothing of what was decided. */
@@ -145,19 +142,9 @@ async function attempt(log: DeployLog, work: () => void | Promise<void>): Promis
 }
 
 /** What answers now, in one sentence. */
-export async function servingWords({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<string> {
-  const serving = (await observeInstances(systemd, paths.app)).filter(isServing).map(({ generation }) => generation)
-  if (serving.length === 0) return 'Nothing serves.'
-  const generation = Math.max(...serving)
-  const { live } = readLive(paths)
+export async function servingWords(app: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<string> {
+  const generation = await servingGeneration(app)
+  if (generation === undefined) return 'Nothing serves.'
+  const live = tryReadLive(app.paths)
   return `Generation ${generation}${live?.generation === generation ? `, release ${live.release},` : ''} serves on.`
 }
-
-function readLive(paths: InstalledApp['paths']): Pick<State, 'live'> {
-  try {
-    return readState(paths)
-  } catch {
-    return {}
-  }
-}
-

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { writeDurably } from '../release/durable-file.js'
+import { holdfastCommand } from '../release/command-words.js'
 import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import { appService } from '../units/names.js'
@@ -9,13 +10,10 @@ import type { InstalledApp } from './app.js'
 import { servingGeneration } from './observe.js'
 import { clearOrder, readOrder, writeOrder, type HandoverOrder } from './request.js'
 
-export type { HandoverOrder } from './request.js'
-
 /** What became of an order. */
 export type OrderResult =
   | { kind: 'live'; generation: number; release: string; durationMs: number }
-  /** `serving`: the generation that serves on, if any. */
-  /** `isTold`: whether the handover itself has written it into the history. */
+  /** `serving`: the generation that serves on, if any. `isTold`: whether the handover itself has written it into the history. */
   | { kind: 'failed'; reason: string; log: string[]; serving?: number | undefined; hint?: string; isTold?: boolean }
 
 const pollMs = 100
@@ -79,7 +77,7 @@ async function judge({ paths, systemd }: InstalledApp, order: HandoverOrder): Pr
     isTold: false,
     log: [],
     serving: await servingGeneration({ paths, systemd }),
-    hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}logs ${paths.app}`,
+    hint: `${holdfastCommand(paths)} logs ${paths.app}`,
   }
 }
 

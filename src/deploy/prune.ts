@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { mirrorName } from '../release/git-mirror.js'
 import { folderBytes } from '../release/folder-size.js'
 import { readHistory } from '../release/history.js'
@@ -95,10 +96,10 @@ function namedBy(paths: AppPaths, release: Release): string | undefined {
   return undefined
 }
 
-function busy({ app, scope }: AppPaths, deploy: ObservedDeploy): HoldfastError {
-  const user = scope === 'user' ? ' --user' : ''
+function busy(paths: AppPaths, deploy: ObservedDeploy): HoldfastError {
+  const { app } = paths
   return new HoldfastError('busy', `${deployWords(app, deploy.record)} (${deployService(app)}): nothing of ${app} is removed meanwhile`, {
-    hint: `holdfast${user} logs ${app} -f   # to see how far it is`,
+    hint: `${holdfastCommand(paths)} logs ${app} -f   # to see how far it is`,
   })
 }
 

@@ -1,4 +1,5 @@
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { readHistory } from '../release/history.js'
 import type { Release } from '../release/release.js'
 import type { State } from '../release/state.js'
@@ -25,7 +26,7 @@ export interface RollbackPlan {
  */
 export function planRollback({ paths }: InstalledApp, { live, afterDrain }: State, word: string | undefined, { force }: { force: boolean }): RollbackPlan {
   const { app } = paths
-  const holdfast = paths.scope === 'user' ? 'holdfast --user' : 'holdfast'
+  const holdfast = holdfastCommand(paths)
   if (live === undefined) throw new HoldfastError('usage', `no release of ${app} is live: there is nothing to roll back from`, { hint: `${holdfast} releases ${app}` })
   const facts = { releases: listReleases(paths), history: readHistory(paths), live: live.release }
   const target = word === undefined ? previousGood(facts) : findRelease(facts.releases, word)

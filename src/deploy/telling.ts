@@ -1,4 +1,5 @@
 import type { State } from '../release/state.js'
+import { journalctlCommand } from '../release/command-words.js'
 import type { InstalledApp } from './app.js'
 import type { RunningInstance } from './observe.js'
 import type { Handover, Plan } from './plan.js'
@@ -63,7 +64,7 @@ export function tellFailed(
     `Release ${choice.release.id} did not become generation ${plan.generation}: ${reason}. ${now}`,
     ...(log.length === 0 ? ['It logged nothing.'] : ['Its last lines:', ...salientLines(log).map((line) => `    ${line}`)]),
     ...(log.some((line) => line.includes('EADDRINUSE')) ? [boundItself] : []),
-    `See more: journalctl${app.paths.scope === 'user' ? ' --user' : ''} -u ${unit}`,
+    `See more: ${journalctlCommand(app.paths)} -u ${unit}`,
   ]
   app.story.tell('deploy-failed', lines.join('\n'), { ...fieldsOf(handover), durationMs })
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { writeDurably } from '../release/durable-file.js'
 import { readManifest } from '../release/manifest.js'
 import type { AppPaths } from '../release/paths.js'
@@ -19,7 +20,7 @@ export function markUninstall(paths: AppPaths): void {
 /** @throws HoldfastError `not-installed` when the app is gone since it was looked up, or somebody removes it now */
 export function requireInstalled(paths: AppPaths): void {
   const { app } = paths
-  const hint = `holdfast ${paths.scope === 'user' ? '--user ' : ''}status`
+  const hint = `${holdfastCommand(paths)} status`
   if (isUninstalling(paths)) throw new HoldfastError('not-installed', `somebody uninstalls ${app}: nothing was begun`, { hint })
   if (readManifest(paths) === undefined) throw new HoldfastError('not-installed', `${app} was uninstalled meanwhile: nothing was begun`, { hint })
 }

@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { HoldfastError } from '../errors.js'
+import { systemctlCommand } from '../release/command-words.js'
 import { findUnfinished } from '../release/durable-file.js'
 import { listDropIns } from '../release/instance-drop-in.js'
 import { installedApps, readManifest, type Manifest } from '../release/manifest.js'
@@ -107,9 +108,8 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
   await stopDeploy(app, systemd)
   const alive = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
   if (alive.length === 0) return
-  const user = systemd.scope === 'user' ? ' --user' : ''
   throw new HoldfastError('systemd-failed', `${alive.map(({ state }) => state.unit).join(', ')} still runs after systemctl stop ${app}`, {
-    hint: `systemctl${user} kill --signal=SIGKILL ${alive[0]?.state.unit}; then uninstall again`,
+    hint: `${systemctlCommand(systemd)} kill --signal=SIGKILL ${alive[0]?.state.unit}; then uninstall again`,
   })
 }
 

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs'
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { readHistory } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
@@ -47,7 +48,7 @@ export async function findWanted(app: InstalledApp, state: State): Promise<Relea
       return asked.release
     case 'elsewhere':
       if (!versionPattern.test(asked.word)) {
-        throw new HoldfastError('release-failed', `${wantedFile(app.paths)} names ${JSON.stringify(asked.word.slice(0, 80))}, which is neither a release nor a version`, { hint: `holdfast ${app.paths.scope === 'user' ? '--user ' : ''}releases ${app.paths.app}   # those that there are` })
+        throw new HoldfastError('release-failed', `${wantedFile(app.paths)} names ${JSON.stringify(asked.word.slice(0, 80))}, which is neither a release nor a version`, { hint: `${holdfastCommand(app.paths)} releases ${app.paths.app}   # those that there are` })
       }
       return fetchVersion(app, asked.word)
   }
@@ -58,7 +59,7 @@ function refuseContract(paths: AppPaths, { live }: State, target: Release): void
   const passed = passedContracts({ releases: listReleases(paths), history: readHistory(paths), live: live?.release, target: target.id })
   if (passed.length === 0) return
   throw new HoldfastError('release-failed', `${wantedFile(paths)} names release ${target.id}, and hooks.after_drain has run since, for ${passed.map(({ id }) => id).join(', ')}: what ${target.id} needs of the database may be gone`, {
-    hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}rollback ${paths.app} ${target.id} --force   # where you know that it can run with what is there`,
+    hint: `${holdfastCommand(paths)} rollback ${paths.app} ${target.id} --force   # where you know that it can run with what is there`,
   })
 }
 

@@ -72,6 +72,15 @@ function parseState(file: string, text: string | undefined): State {
   return state
 }
 
+/** What is recorded as live; undefined with nothing live, and where the record cannot be read. */
+export function tryReadLive(paths: AppPaths): Live | undefined {
+  try {
+    return readState(paths).live
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * Changes the record by compare-and-swap: refused when somebody else has changed it since it was read. A hook after a
  * drain that comes to its end meanwhile is no such change.

@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from './command-words.js'
 import { syncFolder, writeDurably } from './durable-file.js'
 import type { AppPaths } from './paths.js'
 import type { Readers } from './readers.js'
@@ -26,7 +27,7 @@ export function readRelease(paths: AppPaths, id: string): Release {
   const release = tryReadRelease(paths, id)
   if (release === undefined) {
     throw new HoldfastError('release-failed', `release ${id} of ${paths.app} is recorded but not in ${paths.releases}`, {
-      hint: `holdfast ${paths.scope === 'user' ? '--user ' : ''}releases ${paths.app}   # those that there are; a deploy brings a new one`,
+      hint: `${holdfastCommand(paths)} releases ${paths.app}   # those that there are; a deploy brings a new one`,
     })
   }
   return release
@@ -145,7 +146,7 @@ function tryReadRelease(paths: AppPaths, id: string): Release | undefined {
 }
 
 /** Sorts by time, tells the contents apart: `20261121-014455-3fa9c1`. */
-export function newReleaseId(paths: AppPaths, now: Date, fingerprint: string): string {
+function newReleaseId(paths: AppPaths, now: Date, fingerprint: string): string {
   const time = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
   const base = `${time}-${fingerprint.slice(0, 6)}`
   const taken = new Set(existingNames(paths.releases))

@@ -380,7 +380,7 @@ describe('a hostile configuration', () => {
     test('whose repository lies behind a link', async () => {
       git('worktree', 'add', '--quiet', '-b', 'next', '../next')
       symlinkSync('.', join(folder, 'link'))
-      writeFileSync(join(folder, 'next/.git'), `gitdir: ${join(folder, 'link/work/.git/worktrees/next')}\n`)
+      writeFileSync(join(folder, 'next/.git'), `gitdir: ${join(folder, 'link', 'work', '.git/worktrees/next')}\n`)
       await refused(join(folder, 'next'), 'leads through a symbolic link')
     })
 

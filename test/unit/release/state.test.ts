@@ -1,18 +1,15 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { swapDurably } from '../../../src/release/durable-file.js'
-import { pathsOf, type AppPaths } from '../../../src/release/paths.js'
+import type { AppPaths } from '../../../src/release/paths.js'
 import { changeState, readState, type State } from '../../../src/release/state.js'
+import { makePaths } from './app-paths.js'
 
 let paths: AppPaths
 let file: string
 beforeEach(() => {
-  const state = mkdtempSync(join(tmpdir(), 'holdfast-state-'))
-  onTestFinished(() => rmSync(state, { recursive: true }))
-  paths = pathsOf({ scope: 'system', config: '/etc/holdfast', units: '/etc/systemd/system', runtimeUnits: '/run/systemd/system', state, run: '/run/holdfast' }, 'shop')
-  mkdirSync(paths.state)
+  paths = makePaths()
   file = join(paths.state, 'state.json')
 })
 

@@ -1,17 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { beforeEach, expect, it, onTestFinished } from 'vitest'
-import { pathsOf, type AppPaths } from '../../../src/release/paths.js'
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { beforeEach, expect, it } from 'vitest'
+import type { AppPaths } from '../../../src/release/paths.js'
 import { readWanted, wantedFile, writeWanted } from '../../../src/release/wanted.js'
+import { makePaths } from './app-paths.js'
 
 let paths: AppPaths
 beforeEach(() => {
-  const state = mkdtempSync(join(tmpdir(), 'holdfast-wanted-'))
-  onTestFinished(() => rmSync(state, { recursive: true }))
-  paths = pathsOf({ scope: 'system', config: '/etc/holdfast', units: '/etc/systemd/system', runtimeUnits: '/run/systemd/system', state, run: '/run/holdfast' }, 'shop')
-  mkdirSync(paths.state)
+  paths = makePaths()
 })
 
 it.each([['1.2.3\n', '1.2.3'], ['  20261121-014455-3fa9c1\r\n\n', '20261121-014455-3fa9c1'], ['\n', undefined], ['', undefined]])('reads %j', (text, word) => {
