@@ -14,9 +14,8 @@ export function renderCommand(file: string, folder: string | undefined, options:
   const config = loadConfig(file)
   const places = placesFor(options)
   const programs = locatePrograms(process.execPath, cliPath())
-  const units = renderUnits(config, {
-    scope: places.scope, ...programs, homePaths: homePathsOf(config, programs), instances: pathsOf(places, config.app).instances,
-  })
+  const { instances, run } = pathsOf(places, config.app)
+  const units = renderUnits(config, { scope: places.scope, ...programs, homePaths: homePathsOf(config, programs), instances, run })
   if (folder === undefined) {
     for (const { name, text } of units) print(`# ${join(places.units, name)}\n${text}`)
     return

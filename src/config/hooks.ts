@@ -5,7 +5,7 @@ import type { HookCommand } from './model.js'
 import { quote, tomlList } from './quote.js'
 
 /** One hook: a string of one or more lines for `/bin/sh -c`, or an argument vector. `example` is a line of `key`. */
-function hookCommand(key: string, example: string): Check<HookCommand> {
+export function hookCommand(key: string, example: string): Check<HookCommand> {
   const vector = argumentVector(key, tomlLine(key, example.split(' ')))
   const mend = `write ${key} = "${example}"`
   return (value, site) => {

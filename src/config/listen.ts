@@ -5,7 +5,7 @@ import { checkListenerName, groupName } from './names.js'
 import { quote } from './quote.js'
 import { knownKeys } from './unknown-key.js'
 
-const address: Check<Address> = (value, site) => {
+export const address: Check<Address> = (value, site) => {
   const parsed = parseAddress(value)
   return parsed.address ?? site.report(parsed.problem)
 }

@@ -24,13 +24,86 @@ export interface Config {
   /** WatchdogSec=; absent: none. */
   watchdogMs?: number
   listen: Listener[]
-  start: { timeoutMs: number; settleMs: number }
+  /** How a handover replaces several processes: all at once, or one after the other. Default `all`. */
+  strategy: 'all' | 'rolling'
+  start: Start
   /** No other time is longer than `timeoutMs`; by default 15 min, 90 s, 2 min, 30 s and 100 per second. */
   drain: DrainLimits
   limits: { memoryBytes?: number; tasks?: number }
   hooks: Hooks
   source: SourceSettings
+  /** Asked of each new instance before the switch; absent: nothing is. */
+  health?: Health
+  bake: Bake
+  preview: Preview
+  admission: Admission
+  notify?: Notify
   sandbox: Sandbox
+}
+
+export interface Start {
+  /** Until READY=1. Default 60 s. */
+  timeoutMs: number
+  /** How long a new instance must stay up after READY=1. Default 2 s. */
+  settleMs: number
+  /** Whether the runtime holds a new instance back from the public listeners until it is let in. Default: whether the command preloads it. */
+  standby: boolean
+}
+
+/** The health check of `[health]`: one of the two probes, so many times in a row. */
+export interface Health {
+  probe:
+    /** A GET over the instance's private socket. `status`: those that are good; absent: 200 to 299. */
+    | { kind: 'http'; path: string; status?: number[]; host: string; tls: boolean }
+    /** Exit status 0 is good; the path of the private socket is in HOLDFAST_PRIVATE_SOCKET. */
+    | { kind: 'command'; command: HookCommand }
+  /** Between the end of a probe and the next. Default 1 s. */
+  intervalMs: number
+  /** Of one probe. Default 5 s. */
+  timeoutMs: number
+  /** In a row. Default 1. */
+  successes: number
+  /** Until which they must have come, from READY=1. Default 60 s. */
+  deadlineMs: number
+}
+
+/** The watch on a new generation on real traffic, beside the old one, before that is let go. */
+export interface Bake {
+  /** Absent: as long as `start.settle`, and only whether the instances stay up. */
+  forMs?: number
+  /** The share of answers with a status of 500 and above, on top of the old generation's share. Default 0.01. */
+  maxErrors: number
+  /** How many times the old generation's 95th percentile of answer times. Default 3. */
+  maxSlowdown: number
+  /** Answers before a share or a time is judged. Default 50. */
+  minRequests: number
+}
+
+/** A way for other people to a held generation. Installed only. */
+export interface Preview {
+  address?: Address
+  /** A held generation is discarded after that; absent: never. */
+  expireMs?: number
+}
+
+/** What must be there before a generation is started. Installed only. */
+export interface Admission {
+  /** Default true: memory for the overlap. */
+  memory: boolean
+  /** What must be left besides, in bytes. Default 64 MiB. */
+  reserveBytes: number
+  /** The most generations that may be draining. Default 10. */
+  maxDraining: number
+  /** The longest that one may have been draining; absent: any. */
+  maxDrainAgeMs?: number
+}
+
+/** Who is told of deploys. Installed only. */
+export interface Notify {
+  /** Argument vector; a JSON event comes on its standard input. */
+  command: string[]
+  /** Default 10 s. */
+  timeoutMs: number
 }
 
 /** Commands around a deploy, run in the release's folder as the app's user in the app's sandbox. */

@@ -19,6 +19,8 @@ const takenListeners: Record<string, string> = {
   drain: 'service that stops the app',
   deploy: 'service that a deploy runs in',
   hook: 'service that a hook runs in',
+  preview: 'socket that reaches a held release',
+  expiry: 'timer that discards a held release',
   'after-drain': 'service that runs hooks.after_drain',
   shutdown: 'service that bounds its drains when the machine shuts down',
 }

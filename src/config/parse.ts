@@ -3,6 +3,7 @@ import { HoldfastError } from '../errors.js'
 import { Site, type CheckContext, type Problem } from './check.js'
 import type { Config } from './model.js'
 import { appNamePattern } from './names.js'
+import { hasPreload } from './preload.js'
 import { escapeControl } from './quote.js'
 import { schema, type Checked } from './schema.js'
 import { findSourceLines } from './source-lines.js'
@@ -133,7 +134,8 @@ function toConfig(checked: Checked): Config {
     data: checked.data,
     ...present('watchdogMs', checked.watchdog),
     listen: checked.listen,
-    start: { timeoutMs: checked.start.timeout, settleMs: checked.start.settle },
+    strategy: checked.strategy,
+    start: { timeoutMs: checked.start.timeout, settleMs: checked.start.settle, standby: checked.start.standby ?? hasPreload(checked) },
     drain: {
       timeoutMs: checked.drain.timeout,
       shutdownTimeoutMs: checked.drain.shutdown_timeout,
@@ -155,6 +157,21 @@ function toConfig(checked: Checked): Config {
       maxBytes: source.max_size,
       maxFiles: source.max_files,
     },
+    ...present('health', checked.health && toHealth(checked.health)),
+    bake: {
+      ...present('forMs', checked.bake.for),
+      maxErrors: checked.bake.max_errors,
+      maxSlowdown: checked.bake.max_slowdown,
+      minRequests: checked.bake.min_requests,
+    },
+    preview: { ...present('address', checked.preview.address), ...present('expireMs', checked.preview.expire) },
+    admission: {
+      memory: checked.admission.memory,
+      reserveBytes: checked.admission.reserve,
+      maxDraining: checked.admission.max_draining,
+      ...present('maxDrainAgeMs', checked.admission.max_drain_age),
+    },
+    ...present('notify', checked.notify && { command: checked.notify.command, timeoutMs: checked.notify.timeout }),
     sandbox: {
       writePaths: sandbox.write_paths,
       home: sandbox.home,
@@ -166,6 +183,17 @@ function toConfig(checked: Checked): Config {
       addressFamilies: sandbox.address_families,
       systemCalls: sandbox.system_calls,
     },
+  }
+}
+
+function toHealth(health: NonNullable<Checked['health']>): NonNullable<Config['health']> {
+  const { path = '/', status, host, tls, command } = health
+  return {
+    probe: command === undefined ? { kind: 'http', path, ...present('status', status), host, tls } : { kind: 'command', command },
+    intervalMs: health.interval,
+    timeoutMs: health.timeout,
+    successes: health.successes,
+    deadlineMs: health.deadline,
   }
 }
 

@@ -18,8 +18,10 @@ export interface ReleaseConfig {
 
 /** Keys that a release sets for itself: pushing code changes them. Kept complete by a test. */
 export const releaseKeys = [
-  'command', 'processes', 'env', 'start.timeout', 'start.settle', 'drain.timeout', 'drain.shutdown_timeout', 'drain.hang_timeout',
+  'command', 'processes', 'strategy', 'env', 'start.timeout', 'start.settle', 'start.standby', 'drain.timeout', 'drain.shutdown_timeout', 'drain.hang_timeout',
   'drain.reconnect_window', 'drain.reconnect_rate', 'hooks.install', 'hooks.migrate', 'hooks.after_drain', 'hooks.timeout',
+  'health.path', 'health.status', 'health.host', 'health.tls', 'health.command', 'health.interval', 'health.timeout', 'health.successes', 'health.deadline',
+  'bake.for', 'bake.max_errors', 'bake.max_slowdown', 'bake.min_requests',
 ] as const
 
 /** Keys that come from the installed file alone, each as people would write it. */
@@ -38,6 +40,14 @@ export const installedKeys: Record<string, (config: Config) => string> = {
   'source.version_file': ({ source }) => show(source.versionFile),
   'source.max_size': ({ source }) => formatSize(source.maxBytes),
   'source.max_files': ({ source }) => String(source.maxFiles),
+  'preview.address': ({ preview }) => (preview.address === undefined ? 'absent' : formatAddress(preview.address)),
+  'preview.expire': ({ preview }) => (preview.expireMs === undefined ? 'absent' : formatDuration(preview.expireMs)),
+  'admission.memory': ({ admission }) => String(admission.memory),
+  'admission.reserve': ({ admission }) => formatSize(admission.reserveBytes),
+  'admission.max_draining': ({ admission }) => String(admission.maxDraining),
+  'admission.max_drain_age': ({ admission }) => (admission.maxDrainAgeMs === undefined ? 'absent' : formatDuration(admission.maxDrainAgeMs)),
+  'notify.command': ({ notify }) => (notify === undefined ? 'absent' : showList(notify.command)),
+  'notify.timeout': ({ notify }) => (notify === undefined ? 'absent' : formatDuration(notify.timeoutMs)),
   'sandbox.write_paths': ({ sandbox }) => showList(sandbox.writePaths),
   'sandbox.home': ({ sandbox }) => quote(sandbox.home),
   'sandbox.devices': ({ sandbox }) => String(sandbox.devices),
@@ -79,10 +89,12 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
     ...installed,
     command: release.command,
     processes: release.processes,
+    strategy: release.strategy,
     env: release.env,
     start: {
       timeoutMs: shorten('start.timeout', release.start.timeoutMs, installed.start.timeoutMs),
       settleMs: shorten('start.settle', release.start.settleMs, installed.start.settleMs),
+      standby: release.start.standby,
     },
     drain: {
       timeoutMs: drainMs,
@@ -92,6 +104,9 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
       reconnectWindowMs: Math.min(release.drain.reconnectWindowMs, drainMs),
       reconnectRate: release.drain.reconnectRate,
     },
+    // How it is looked at before anybody depends on it.
+    ...(release.health === undefined ? {} : { health: release.health }),
+    bake: release.bake,
     hooks: { ...release.hooks, timeoutMs: shorten('hooks.timeout', release.hooks.timeoutMs, installed.hooks.timeoutMs) },
   }
   return { config, notes }

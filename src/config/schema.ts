@@ -12,6 +12,7 @@ import { absolutePath, sourceFolder, writePath } from './path.js'
 import { quote } from './quote.js'
 import { sizeBetween } from './size.js'
 import { sourceTable } from './source.js'
+import { admissionTable, bakeTable, healthTable, notifyTable, previewTable } from './watch.js'
 
 const description: Check<string> = (value, site) =>
   typeof value === 'string' && value !== '' && value.length <= 80 && !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(value)
@@ -27,6 +28,7 @@ export const schema = tableOf({
   directory: optional(sourceFolder),
   snapshot: withDefault(trueOrFalse, true),
   processes: withDefault(wholeNumber(1, 256), 1),
+  strategy: withDefault(oneOf('all', 'rolling'), 'all'),
   env: withDefault(environment, {}),
   env_file: optional(absolutePath),
   data: withDefault(trueOrFalse, false),
@@ -37,6 +39,7 @@ export const schema = tableOf({
     tableOf({
       timeout: withDefault(durationBetween('100ms', '24h'), '60s'),
       settle: withDefault(durationBetween('0s', '10min'), '2s'),
+      standby: optional(trueOrFalse),
     }),
     {},
   ),
@@ -50,6 +53,11 @@ export const schema = tableOf({
   ),
   hooks: withDefault(hooksTable, {}),
   source: withDefault(sourceTable, {}),
+  health: optional(healthTable),
+  bake: withDefault(bakeTable, {}),
+  preview: withDefault(previewTable, {}),
+  admission: withDefault(admissionTable, {}),
+  notify: optional(notifyTable),
   sandbox: withDefault(
     tableOf({
       write_paths: withDefault(setOf(writePath, '["/srv/shop/uploads"]'), []),

@@ -1,9 +1,6 @@
 import type { KeyPath } from './source-lines.js'
 import { escapeControl } from './quote.js'
 
-/** Keys of the design that this version does not have. */
-const laterKeys = new Set(['health', 'bake', 'preview', 'notify'])
-
 /** Words people know from elsewhere, and what they are called here. */
 const otherNames: Record<string, string> = {
   name: 'app', cmd: 'command', exec: 'command', start_command: 'command', script: 'command', main: 'command',
@@ -19,13 +16,18 @@ const otherNames: Record<string, string> = {
 export const knownKeys: Record<string, readonly string[]> = {
   '': [
     'app', 'description', 'command', 'user', 'directory', 'snapshot', 'processes', 'env', 'env_file', 'data', 'watchdog',
-    'listen', 'start', 'drain', 'limits', 'hooks', 'source', 'sandbox',
+    'strategy', 'listen', 'start', 'drain', 'limits', 'hooks', 'source', 'health', 'bake', 'preview', 'admission', 'notify', 'sandbox',
   ],
-  start: ['timeout', 'settle'],
+  start: ['timeout', 'settle', 'standby'],
   drain: ['timeout', 'shutdown_timeout', 'hang_timeout', 'reconnect_window', 'reconnect_rate'],
   limits: ['memory', 'tasks'],
   hooks: ['install', 'migrate', 'after_drain', 'timeout'],
   source: ['url', 'checksum', 'version_file', 'max_size', 'max_files'],
+  health: ['path', 'status', 'host', 'tls', 'command', 'interval', 'timeout', 'successes', 'deadline'],
+  bake: ['for', 'max_errors', 'max_slowdown', 'min_requests'],
+  preview: ['address', 'expire'],
+  admission: ['memory', 'reserve', 'max_draining', 'max_drain_age'],
+  notify: ['command', 'timeout'],
   sandbox: [
     'write_paths', 'home', 'devices', 'processes', 'namespaces', 'setuid', 'capabilities', 'address_families', 'system_calls',
   ],
@@ -34,9 +36,6 @@ export const knownKeys: Record<string, readonly string[]> = {
 /** Says why `key` of the table at `path` is not known, and what was probably meant. */
 export function explainUnknownKey(path: KeyPath, key: string, siblings: readonly string[]): string {
   const table = path.join('.')
-  if (table === '' && laterKeys.has(key)) {
-    return `[${key}] is not in this version of Holdfast yet; remove it`
-  }
   const shown = `unknown key \`${escapeControl(key.slice(0, 40))}\``
   const close = findClosest(key, siblings)
   if (close !== undefined) return `${shown}: did you mean \`${close}\`?`

@@ -1,3 +1,4 @@
+import type { HistoryOutcome } from '../release/history.js'
 import type { Scope } from '../release/paths.js'
 import { sourceWords } from '../release/source-words.js'
 import { parseWaiting, type WaitingCounts } from '../runtime/waiting.js'
@@ -57,7 +58,7 @@ export interface AppStatus {
   instances: InstanceStatus[]
   lastHandover: {
     at: string; generation: number; release: string | null; previousRelease: string | null
-    outcome: 'live' | 'failed' | 'interrupted' | 'migrated'; reason: string | null; durationMs: number
+    outcome: HistoryOutcome; reason: string | null; durationMs: number
   } | null
   problems: Problem[]
 }

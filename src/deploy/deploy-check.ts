@@ -62,7 +62,7 @@ function diffUnits({ paths, config: installed }: InstalledApp, text: string, fil
   if (manifest === undefined) return ''
   const proposed = parseConfig(text, { file, trusted: false, app: paths.app, folder: installed.directory ?? `/srv/${paths.app}` })
   const { node, cli, homePaths } = manifest
-  const after = renderUnits(proposed, { scope: paths.scope, node, cli, homePaths, instances: paths.instances })
+  const after = renderUnits(proposed, { scope: paths.scope, node, cli, homePaths, instances: paths.instances, run: paths.run })
   const names = [...new Set([...manifest.units, ...after].map(({ name }) => name))]
   return names
     .map((name) => {

@@ -7,7 +7,7 @@ import { HoldfastError } from '../errors.js'
 import { readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { appService, instancePattern, shutdownService } from '../units/names.js'
+import { appService, instancePattern, shutdownService, isListenerSocket } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
 import { statusOf } from './app-status.js'
 import { fail, ok, warn, type Finding } from './diagnose.js'
@@ -60,7 +60,7 @@ function judgeConfig(paths: AppPaths, manifest: Manifest, machine: Machine, inst
 
 /** Whether the units that it makes are those that were written. */
 function isInForce(config: Config, paths: AppPaths, manifest: Manifest): boolean {
-  const rendered = renderUnits(config, { scope: paths.scope, node: manifest.node, cli: manifest.cli, homePaths: manifest.homePaths, instances: paths.instances })
+  const rendered = renderUnits(config, { scope: paths.scope, node: manifest.node, cli: manifest.cli, homePaths: manifest.homePaths, instances: paths.instances, run: paths.run })
   return rendered.length === manifest.units.length && rendered.every(({ name, text }) => manifest.units.some((unit) => unit.name === name && unit.text === text))
 }
 
@@ -112,7 +112,7 @@ async function judgeUnits(manifest: Manifest, systemd: Systemd, { scope }: Place
       LoadState === 'masked' ? fail(`${name} is masked`, `${systemctl} unmask ${name}`) : fail(`${name} is ${LoadState}`, `${systemctl} daemon-reload; ${systemctl} status ${name}`),
     ),
     ...stale.map((name) => warn(`${name} or a drop-in of it has changed since systemd read it`, `${systemctl} daemon-reload`)),
-    ...units.filter(({ name, UnitFileState, LoadState }) => LoadState === 'loaded' && UnitFileState !== 'enabled' && (name.endsWith('.socket') || name === appService(manifest.app))).map(({ name, UnitFileState }) =>
+    ...units.filter(({ name, UnitFileState, LoadState }) => LoadState === 'loaded' && UnitFileState !== 'enabled' && (isListenerSocket(name) || name === appService(manifest.app))).map(({ name, UnitFileState }) =>
       warn(`${name} is ${UnitFileState}: it does not start at boot`, `${systemctl} enable ${name}`),
     ),
     ...units.filter(({ name, UnitFileState, LoadState }) => LoadState === 'loaded' && UnitFileState !== 'enabled' && name === shutdownService(manifest.app)).map(({ name, UnitFileState }) =>

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { pruneStopReasons, writeStopReason } from '../release/stop-reason.js'
-import { activateService, appService, drainService } from '../units/names.js'
+import { activateService, appService, drainService, isListenerSocket } from '../units/names.js'
 import type { InstalledUnits } from './app.js'
 import { hasEnded, isUp, observeInstances } from './observe.js'
 import { clearFolderRequest, requestFolder } from './request.js'
@@ -23,7 +23,7 @@ export async function drainApp({ units, paths, systemd, story }: InstalledUnits)
   clearFolderRequest(paths)
   story.tell('app-stopping', `Stopping ${app}: its listeners close and every generation drains.`)
   // Waited for: no connection may start the app again.
-  const sockets = units.filter((name) => name.endsWith('.socket'))
+  const sockets = units.filter(isListenerSocket)
   if (sockets.length > 0) await systemd.run('stop', [...sockets, activateService(app)])
   const begin = performance.now()
   for (;;) {

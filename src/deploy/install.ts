@@ -11,7 +11,7 @@ import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { runProgram } from '../run-program.js'
-import { appService, shutdownService, socketUnit } from '../units/names.js'
+import { appService, shutdownService, socketUnit, isListenerSocket } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
 import { startSocket } from './listeners.js'
 import { isServing, observeInstances } from './observe.js'
@@ -52,7 +52,7 @@ export interface UnitChange {
 /** Plans an install. Reads files, changes nothing. */
 export function planInstall(paths: AppPaths, config: Config, source: { text: string; mode: number }, programs: Programs): InstallPlan {
   const old = readManifest(paths)
-  const units = renderUnits(config, { scope: paths.scope, ...programs, homePaths: homePathsOf(config, programs), instances: paths.instances })
+  const units = renderUnits(config, { scope: paths.scope, ...programs, homePaths: homePathsOf(config, programs), instances: paths.instances, run: paths.run })
   const gone = (old?.units ?? []).filter((unit) => !units.some(({ name }) => name === unit.name))
   const changes: UnitChange[] = [
     ...units.map(({ name, text }) => ({ name, before: readUnit(paths, name), after: text })),
@@ -76,9 +76,9 @@ export function planInstall(paths: AppPaths, config: Config, source: { text: str
     changes,
     files: files.filter(({ path, text }) => !existsSync(path) || readFileSync(path, 'utf8') !== text),
     stopSockets: changes
-      .filter(({ name, before = recorded(name), after }) => name.endsWith('.socket') && before !== undefined && addressIn(before) !== addressIn(after))
+      .filter(({ name, before = recorded(name), after }) => isListenerSocket(name) && before !== undefined && addressIn(before) !== addressIn(after))
       .map(({ name }) => name),
-    disable: gone.map(({ name }) => name).filter((name) => name.endsWith('.socket')),
+    disable: gone.map(({ name }) => name).filter(isListenerSocket),
     enable: [appService(paths.app), shutdownService(paths.app), ...config.listen.map((listener) => socketUnit(paths.app, listener.name))],
   }
 }

@@ -1,12 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, dirname, isAbsolute, join } from 'node:path'
 import { formatAddress } from '../config/address.js'
+import type { Config } from '../config/model.js'
 import { HoldfastError } from '../errors.js'
 import { writeInstance } from '../release/instance.js'
+import { holdFile, privateSocket, reportSocket } from '../release/standby.js'
 import { stopFile } from '../release/stop-reason.js'
 import { releaseFolder } from '../release/store.js'
 import type { ListenerEnvironment } from '../runtime/environment.js'
-import { processNumbers, socketUnit } from '../units/names.js'
+import { privateTemplate, processNumbers, socketUnit } from '../units/names.js'
 import { renderInstanceDropIn } from '../units/render.js'
 import type { InstalledApp } from './app.js'
 import type { ReleaseChoice } from './choose-release.js'
@@ -14,9 +16,21 @@ import type { ReleaseChoice } from './choose-release.js'
 /** Where a command's program is looked up, after node's own folder. */
 export const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
+/**
+ * Whether each instance has private sockets of its own: where it has the runtime, and where another program is to answer a
+ * health check there. Units that an older version of Holdfast has installed know of none.
+ */
+export const hasPrivateSocket = ({ paths, units }: InstalledApp, { start, health }: Config): boolean =>
+  units.includes(privateTemplate(paths.app)) && (start.standby || health?.probe.kind === 'http')
+
+/** The listener whose server answers on the private socket. */
+export const privateListener = ({ listen }: Config): string | undefined => (listen.find(({ name }) => name === 'http') ?? listen[0])?.name
+
 /** Writes the files of each instance of a generation. */
 export async function prepareInstances(app: InstalledApp, { release, config }: ReleaseChoice, generation: number): Promise<void> {
   const { paths } = app
+  const isPrivate = hasPrivateSocket(app, config)
+  const listenerName = privateListener(app.config)
   const listeners = await listenersOf(app)
   const tcp = app.config.listen.find((listener) => listener.address.kind === 'tcp')?.address
   const env: Record<string, string> = {
@@ -43,10 +57,13 @@ export async function prepareInstances(app: InstalledApp, { release, config }: R
         HOLDFAST_HANG_TIMEOUT_MS: String(config.drain.hangTimeoutMs),
         HOLDFAST_RECONNECT_WINDOW_MS: String(config.drain.reconnectWindowMs),
         HOLDFAST_RECONNECT_RATE: String(config.drain.reconnectRate),
+        HOLDFAST_HOLD_FILE: holdFile(paths, { generation, process }),
+        ...(isPrivate ? { HOLDFAST_PRIVATE_SOCKET: privateSocket(paths, { generation, process }), HOLDFAST_REPORT_SOCKET: reportSocket(paths, { generation, process }) } : {}),
+        ...(isPrivate && listenerName !== undefined ? { HOLDFAST_PRIVATE_LISTENER: listenerName } : {}),
         HOLDFAST_STOP_FILE: stopFile(paths, { generation, process }),
       },
       secrets: readSecrets(app),
-      dropIn: renderInstanceDropIn(config),
+      dropIn: renderInstanceDropIn(config, { app: paths.app, isPrivate }),
     })
   }
 }

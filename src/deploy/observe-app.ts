@@ -9,7 +9,7 @@ import type { Release } from '../release/release.js'
 import { listReleases } from '../release/store.js'
 import { denotes, readWanted } from '../release/wanted.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
-import { activateService, appService, drainService, processNumbers } from '../units/names.js'
+import { activateService, appService, drainService, processNumbers, isListenerSocket } from '../units/names.js'
 import { observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
 import { observeInstances, type RunningInstance } from './observe.js'
 import { notInstalled } from './uninstall.js'
@@ -63,7 +63,7 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
   if (manifest === undefined) throw notInstalled(places, app)
   // The record first: a handover that ends in between shows as one that is under way, not as a contradiction.
   const { live, wanted, afterDrain } = readState(paths)
-  const sockets = manifest.units.map(({ name }) => name).filter((name) => name.endsWith('.socket'))
+  const sockets = manifest.units.map(({ name }) => name).filter(isListenerSocket)
   const [states, listens, instances, deploy] = await Promise.all([
     systemd.show([appService(app), drainService(app), activateService(app), ...sockets]),
     systemd.properties(sockets, ['Listen']),

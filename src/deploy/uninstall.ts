@@ -8,7 +8,7 @@ import { installedApps, readManifest, type Manifest } from '../release/manifest.
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { removeRelease } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { activateService, afterDrainService, appService, deployService, drainService, hookService, shutdownService } from '../units/names.js'
+import { activateService, afterDrainService, appService, deployService, drainService, hookService, shutdownService, isListenerSocket } from '../units/names.js'
 import { cacheFolders } from './hook-unit.js'
 import { writtenFiles } from './install.js'
 import { isDraining, isUp, observeInstances } from './observe.js'
@@ -68,7 +68,7 @@ export async function uninstall({ paths, manifest, remove, removeEmpty }: Uninst
   markUninstall(paths)
   await stopAll(paths.app, manifest, systemd)
   const names = manifest.units.map(({ name }) => name).filter((name) => existsSync(join(paths.units, name)))
-  const enabled = names.filter((name) => name.endsWith('.socket') || name === appService(paths.app) || name === shutdownService(paths.app))
+  const enabled = names.filter((name) => isListenerSocket(name) || name === appService(paths.app) || name === shutdownService(paths.app))
   if (enabled.length > 0) await systemd.disable(enabled)
   const instances = await observeInstances(systemd, paths.app)
   await systemd.resetFailed([...instances.map(({ state }) => state.unit), ...manifest.units.map(({ name }) => name).filter((name) => !name.includes('@'))])
@@ -101,7 +101,7 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
   // Before what it would start. As it ends, a deploy starts the hook after a drain again, and hence: once more below.
   await stopDeploy(app, systemd)
   await systemd.run('stop', [appService(app), drainService(app)])
-  const sockets = manifest.units.map(({ name }) => name).filter((name) => name.endsWith('.socket'))
+  const sockets = manifest.units.map(({ name }) => name).filter(isListenerSocket)
   if (sockets.length > 0) await systemd.run('stop', [...sockets, activateService(app)])
   const left = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
   if (left.length > 0) await systemd.run('stop', left.map(({ state }) => state.unit))

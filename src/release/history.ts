@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import type { AppPaths } from './paths.js'
 
 /** What brought a handover about. `start` is a boot, a start by hand, or an automatic retry. */
-export type HandoverKind = 'deploy' | 'rollback' | 'restart' | 'start' | 'apply'
+export type HandoverKind = 'deploy' | 'rollback' | 'restart' | 'start' | 'apply' | 'promote' | 'abort'
+
+export type HistoryOutcome = 'live' | 'failed' | 'interrupted' | 'migrated' | 'held' | 'rolled-back' | 'aborted'
 
 /** One line of `history.jsonl`: a handover that ended, or a deploy that came to none. */
 export interface HistoryEntry {
@@ -19,8 +21,11 @@ export interface HistoryEntry {
   /** Absent where it did not come to one: a handover that was refused. */
   release?: string
   from?: string
-  /** `migrated`: a deploy that was to run its hooks alone. */
-  outcome: 'live' | 'failed' | 'interrupted' | 'migrated'
+  /**
+   * `migrated`: a deploy that was to run its hooks alone. `held`: it waits for a `promote` or an `abort`. `rolled-back`: it
+   * was let in, and was worse than `[bake]` allows. `aborted`: held, and then discarded.
+   */
+  outcome: HistoryOutcome
   reason?: string
   /** Of a deploy or a rollback, from its begin. */
   durationMs: number

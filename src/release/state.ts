@@ -15,6 +15,8 @@ export interface State {
   wanted?: string | undefined
   /** The generation that became ready and settled last. */
   live?: Live
+  /** A generation beside the live one that waits for somebody's word: `promote` or `abort`. */
+  held?: Held
   /** `hooks.after_drain` of the live release, as long as it waits or runs. */
   afterDrain?: AfterDrain
 }
@@ -29,6 +31,24 @@ export interface AfterDrain {
   begun?: string | undefined
   /** Why it failed: it is then run again by hand only. */
   failed?: string | undefined
+}
+
+export interface Held {
+  generation: number
+  release: string
+  /** How many run by now. */
+  processes: number
+  /** `hold`: it accepts nothing public. `canary`: it does, beside the live one, with `processes` of its processes. */
+  kind: 'hold' | 'canary'
+  /** ISO 8601, UTC: since when it waits. */
+  since: string
+  /** The operation that started it. */
+  id?: string
+  by?: string
+  /** ISO 8601, UTC: when it is discarded. */
+  expires?: string
+  /** Whether `hooks.after_drain` is to run once it is live and the older instances have ended. */
+  afterDrain: boolean
 }
 
 export interface Live {
@@ -113,7 +133,7 @@ export function replaceCorrupt(paths: AppPaths, state: State): string {
 const formatState = (state: State): string => `${JSON.stringify(state, null, 2)}\n`
 
 const isSameRecord = (a: State, b: State): boolean =>
-  a.generation === b.generation && a.wanted === b.wanted && a.live?.generation === b.live?.generation && a.live?.release === b.live?.release
+  a.generation === b.generation && a.wanted === b.wanted && a.live?.generation === b.live?.generation && a.live?.release === b.live?.release && a.held?.generation === b.held?.generation
 
 function changed({ app }: AppPaths, began: State, now: State): HoldfastError {
   const words = ({ generation, live, wanted }: State): string =>
@@ -125,11 +145,12 @@ function changed({ app }: AppPaths, began: State, now: State): HoldfastError {
 
 function isState(value: unknown): value is State {
   if (typeof value !== 'object' || value === null) return false
-  const { version, revision, generation, wanted, live, afterDrain } = value as Partial<State>
+  const { version, revision, generation, wanted, live, held, afterDrain } = value as Partial<State>
   return (
     version === 1 &&
     (revision === undefined || Number.isSafeInteger(revision)) &&
     (afterDrain === undefined || (typeof afterDrain.release === 'string' && Number.isSafeInteger(afterDrain.generation))) &&
+    (held === undefined || (Number.isSafeInteger(held.generation) && typeof held.release === 'string' && held.processes >= 1)) &&
     Number.isSafeInteger(generation) &&
     (generation as number) >= 0 &&
     (wanted === undefined || typeof wanted === 'string') &&

@@ -39,7 +39,7 @@ export function clearStopReason(paths: AppPaths, instances: readonly InstanceNum
   for (const instance of instances) forget(stopFile(paths, instance))
 }
 
-/** Forgets it of all but these, each as `<generation>.<process>`. */
+/** Forgets it of all but these, each as `<generation>.<process>`, and whether they were held back. */
 export function pruneStopReasons(paths: AppPaths, kept: ReadonlySet<string>): void {
   let names: string[]
   try {
@@ -48,7 +48,7 @@ export function pruneStopReasons(paths: AppPaths, kept: ReadonlySet<string>): vo
     return
   }
   for (const name of names) {
-    const [, instance] = /^(\d+\.\d+)\.stop(?:\.new)?$/.exec(name) ?? []
+    const [, instance] = /^(\d+\.\d+)\.(?:stop(?:\.new)?|hold)$/.exec(name) ?? []
     if (instance !== undefined && !kept.has(instance)) forget(join(paths.run, name))
   }
 }

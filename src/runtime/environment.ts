@@ -23,6 +23,14 @@ export interface InstanceEnvironment {
   HOLDFAST_RECONNECT_WINDOW_MS: string
   /** The most of them that are closed per second. */
   HOLDFAST_RECONNECT_RATE: string
+  /** As long as this file is there, a new process accepts nothing on the public listeners, and takes no exclusive work. Not there: it does at once. */
+  HOLDFAST_HOLD_FILE: string
+  /** Path of the inherited unix socket (fd name `private`) that reaches this one instance, held back or not. Not set: there is none. */
+  HOLDFAST_PRIVATE_SOCKET?: string
+  /** The listener whose server answers on the private socket. Set with it, but for an app without listeners. */
+  HOLDFAST_PRIVATE_LISTENER?: string
+  /** Path of the inherited unix socket (fd name `private` too) that tells a `Report` to each connection. Set with the private socket. */
+  HOLDFAST_REPORT_SOCKET?: string
   /** A file in which root says why this instance is stopped: a `StopReason`. Not there: somebody stopped the unit. */
   HOLDFAST_STOP_FILE: string
 }

@@ -8,6 +8,8 @@ export interface Installation {
   cli: string
   /** Absolute path of the folder that holds `<generation>.<process>/` for each instance. */
   instances: string
+  /** Absolute path of the app's folder that is gone after a reboot. */
+  run: string
   /** Absolute paths below the home folders that the app needs to read, such as node's own. */
   homePaths: string[]
 }

@@ -10,6 +10,17 @@ export const deployService = (app: string): string => `${app}-deploy.service`
 /** Transient: one hook. */
 export const hookService = (app: string): string => `${app}-hook.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
+/** Of the listeners: the sockets of single instances come and go with them. */
+export const isListenerSocket = (unit: string): boolean => unit.endsWith('.socket') && !unit.includes('@')
+/** What other people reach a held generation by. */
+export const previewSocket = (app: string): string => `${app}-preview.socket`
+export const previewService = (app: string): string => `${app}-preview.service`
+/** Transient: discards a held generation when its time is over. */
+export const expiryTimer = (app: string): string => `${app}-expiry.timer`
+/** The private sockets of an instance, a template too. */
+export const privateTemplate = (app: string): string => `${app}@.socket`
+/** The unit of the private sockets of one instance. */
+export const privateSocketUnit = (app: string, generation: number, process: number): string => `${app}@${generation}.${process}.socket`
 export const templateUnit = (app: string): string => `${app}@.service`
 
 /** The unit of one process of one generation; `process` counts from 1. */

@@ -2,7 +2,7 @@ import type { Config, Listener } from '../config/model.js'
 import { hasPreload } from '../config/preload.js'
 import { HoldfastError } from '../errors.js'
 import { commandWord, plainValue, timeSpan } from './escape.js'
-import { activateService, afterDrainService, appService, drainService, shutdownService, socketUnit, templateUnit } from './names.js'
+import { activateService, afterDrainService, appService, drainService, privateTemplate, shutdownService, socketUnit, templateUnit } from './names.js'
 import type { Installation } from './installation.js'
 import { sandboxValues } from './sandbox.js'
 import { fillTemplate, readTemplate } from './template.js'
@@ -60,6 +60,7 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
   if (sockets !== undefined) {
     units.push({ name: activateService(app), text: fill('app-activate.service', common) })
   }
+  units.push({ name: privateTemplate(app), text: fill('app@.socket', { app, run: plainValue(installation.run) }) })
   units.push({
     name: templateUnit(app),
     text: fill('app@.service', {
@@ -83,8 +84,9 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
  * What of an instance's unit belongs to its generation: the template may be rewritten while it runs, and a release may
  * have another command than the installed one.
  */
-export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'drain'>): string {
-  return `# Written at the handover, for this generation alone. Drop-ins of your own come after it.\n[Service]\nTimeoutStopSec=${stopTimeout(config)}\n`
+export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'drain'>, { app, isPrivate }: { app: string; isPrivate: boolean }): string {
+  const sockets = isPrivate ? `Sockets=${app}@%i.socket\n` : ''
+  return `# Written at the handover, for this generation alone. Drop-ins of your own come after it.\n[Service]\n${sockets}TimeoutStopSec=${stopTimeout(config)}\n`
 }
 
 /** Of an older instance, once something waits for its end: read before the admin's own drop-ins. */

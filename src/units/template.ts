@@ -14,6 +14,7 @@ export type TemplateName =
   | 'app-after-drain.service'
   | 'app-activate.service'
   | 'app-listener.socket'
+  | 'app@.socket'
   | 'app@.service'
 
 /** The text of a template of the top-level folder `units/`. */

@@ -7,7 +7,7 @@ import { renderUnits } from '../../src/units/render.js'
 import { expectSuccess, freePort, holdfast, makeApp, mustRun, registerModule, root, run, show, systemdVersion, uniqueApp, units, waitFor, type TestApp } from './harness.js'
 
 const installation: Installation = {
-  scope: 'system', node: process.execPath, cli: join(root, 'dist/cli/main.js'), instances: '/var/lib/holdfast/shop/instances', homePaths: [],
+  scope: 'system', node: process.execPath, cli: join(root, 'dist/cli/main.js'), instances: '/var/lib/holdfast/shop/instances', run: '/run/holdfast/shop', homePaths: [],
 }
 
 /** Configurations of every kind that there is, without `app` and `command`. */

@@ -36,7 +36,7 @@ describe('the text of a unit', () => {
 describe('the settings of a one-off command', () => {
   const settings = (change: string, dropIn = '') => {
     const config = parseConfig(`app = "shop"\ncommand = ["node", "x.js"]\n${change}\n`, { file: 'x', folder: '/srv/shop' })
-    const units = renderUnits(config, { scope: 'system', node: '/usr/bin/node', cli: '/usr/lib/holdfast/main.js', homePaths: [], instances: '/var/lib/holdfast/shop/instances' })
+    const units = renderUnits(config, { scope: 'system', node: '/usr/bin/node', cli: '/usr/lib/holdfast/main.js', homePaths: [], instances: '/var/lib/holdfast/shop/instances', run: '/run/holdfast/shop' })
     return settingsOf(`${units.at(-1)?.text}\n${dropIn}`, pathsOf(placesOf('system'), 'shop'), 'shop@4.1.service')
   }
   it('are all of the template but those that make it an instance', () => {

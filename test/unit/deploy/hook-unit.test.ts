@@ -15,7 +15,7 @@ const hook: HookUnit = {
 function planned(over: Partial<HookUnit> = {}, { scope = 'system', config = '', dropIn = '', argv = ['/bin/sh', '-c', 'npm ci'] }: { scope?: 'system' | 'user'; config?: string; dropIn?: string; argv?: string[] } = {}) {
   const parsed = parseConfig(`app = "shop"\ncommand = ["node", "x.js"]\n${config}\n`, { file: 'x', folder: '/srv/shop' })
   const paths = pathsOf(placesOf(scope, { HOME: '/home/me', XDG_RUNTIME_DIR: '/run/user/1' }), 'shop')
-  const units = renderUnits(parsed, { scope, node: '/usr/bin/node', cli: '/usr/lib/holdfast/main.js', homePaths: [], instances: paths.instances })
+  const units = renderUnits(parsed, { scope, node: '/usr/bin/node', cli: '/usr/lib/holdfast/main.js', homePaths: [], instances: paths.instances, run: paths.run })
   const settings = settingsOf(`${units.at(-1)?.text}\n${dropIn}`, paths, 'shop@0.1.service')
   const args = hookArguments({ ...hook, ...over }, argv, settings, paths)
   return { args, settings: args.filter((arg) => arg.startsWith('--property=')).map((arg) => arg.slice('--property='.length)), instances: paths.instances }

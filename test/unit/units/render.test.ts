@@ -9,7 +9,7 @@ const installation: Installation = {
   scope: 'system',
   node: '/usr/bin/node',
   cli: '/usr/lib/node_modules/holdfast/dist/cli/main.js',
-  instances: '/var/lib/holdfast/shop/instances',
+  instances: '/var/lib/holdfast/shop/instances', run: '/run/holdfast/shop',
   homePaths: [],
 }
 const example = join(import.meta.dirname, '../../../units/example')
@@ -104,7 +104,8 @@ it.each([
   const toml = `env = { ${env} }\n${drain}`
   expect(settings(render(toml).get('shop@.service'))).toContain(`TimeoutStopSec=${expected}`)
   const config = parseConfig(`app = "shop"\ncommand = ["node", "server.js"]\n${toml}`, { file: 'holdfast.toml' })
-  expect(settings(renderInstanceDropIn(config))).toEqual([`TimeoutStopSec=${expected}`])
+  expect(settings(renderInstanceDropIn(config, { app: 'shop', isPrivate: false }))).toEqual([`TimeoutStopSec=${expected}`])
+  expect(settings(renderInstanceDropIn(config, { app: 'shop', isPrivate: true }))).toEqual(['Sockets=shop@%i.socket', `TimeoutStopSec=${expected}`])
 })
 
 it('orders the unit of a shutdown after nothing: its start would wait for what it is to end', () => {
