@@ -21,6 +21,8 @@ export const expiryTimer = (app: string): string => `${app}-expiry.timer`
 export const privateTemplate = (app: string): string => `${app}@.socket`
 /** The unit of the private sockets of one instance. */
 export const privateSocketUnit = (app: string, generation: number, process: number): string => `${app}@${generation}.${process}.socket`
+/** A pattern for `systemctl list-units` that matches the private sockets of every instance. */
+export const privateSocketPattern = (app: string): string => `${app}@*.socket`
 export const templateUnit = (app: string): string => `${app}@.service`
 
 /** The unit of one process of one generation; `process` counts from 1. */
