@@ -9,6 +9,8 @@ export const afterDrainService = (app: string): string => `${app}-after-drain.se
 export const deployService = (app: string): string => `${app}-deploy.service`
 /** Transient: one hook. */
 export const hookService = (app: string): string => `${app}-hook.service`
+/** Transient: the command of a health check of one instance. */
+export const healthService = (app: string, generation: number, process: number): string => `${app}-health-${generation}.${process}.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
 /** Of the listeners: the sockets of single instances come and go with them. */
 export const isListenerSocket = (unit: string): boolean => unit.endsWith('.socket') && !unit.includes('@')
