@@ -4,6 +4,7 @@ import type { Bake, Config, Health } from '../config/model.js'
 import { hasPreload } from '../config/preload.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
+import { abortWith } from './abort-with.js'
 import type { InstalledApp } from './app.js'
 import { addCounts, bakeWords, countsOf, findFault, noCounts, subtractCounts, windowOf, type BakeFigures, type Counts, type Fault } from './bake-figures.js'
 import { watchHealth, type AskedInstance } from './health.js'
@@ -57,8 +58,8 @@ const tellings = 4
  * @throws the signal's reason when it aborts, once no probe is left
  */
 export async function bake(app: InstalledApp, order: BakeOrder, pace: Pace = usualPace): Promise<BakeResult> {
-  const done = new AbortController()
-  const signal = AbortSignal.any([order.signal, done.signal])
+  const done = abortWith(order.signal)
+  const { signal } = done
   let sick: { unit: string; reason: string } | undefined
   const watch =
     order.health === undefined
@@ -75,6 +76,7 @@ export async function bake(app: InstalledApp, order: BakeOrder, pace: Pace = usu
     return result
   } finally {
     done.abort()
+    done.release()
     await watched.catch(() => {})
   }
 }

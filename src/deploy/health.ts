@@ -5,6 +5,7 @@ import { hasPreload } from '../config/preload.js'
 import type { Release } from '../release/release.js'
 import { privateSocket } from '../release/standby.js'
 import type { InstanceNumber } from '../release/stop-reason.js'
+import { abortWith } from './abort-with.js'
 import type { InstalledApp } from './app.js'
 import type { ProbeAnswer } from './health-answer.js'
 import { probeCommand } from './health-command.js'
@@ -65,12 +66,11 @@ export async function watchHealth(app: InstalledApp, order: HealthOrder): Promis
 
 /** Ends the others with the first that has failed. Returns when all have ended. */
 async function inParallel<R extends HealthResult | undefined>(order: HealthOrder, ask: (instance: AskedInstance, signal: AbortSignal) => Promise<R>): Promise<(R | undefined)[]> {
-  const failed = new AbortController()
-  const signal = AbortSignal.any([order.signal, failed.signal])
+  const failed = abortWith(order.signal)
   const ends = await Promise.allSettled(
     order.instances.map(async (instance) => {
       try {
-        const result = await ask(instance, signal)
+        const result = await ask(instance, failed.signal)
         if (result?.ok === false) failed.abort()
         return result
       } catch (error) {
@@ -79,6 +79,7 @@ async function inParallel<R extends HealthResult | undefined>(order: HealthOrder
       }
     }),
   )
+  failed.release()
   const broken = ends.find((end) => end.status === 'rejected')
   if (broken !== undefined && !order.signal.aborted) throw broken.reason
   return ends.map((end) => (end.status === 'fulfilled' ? end.value : undefined))
