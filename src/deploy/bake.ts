@@ -27,13 +27,13 @@ export interface BakeOrder {
   /** Whether shares and times are judged. Default: where `[bake]` says `for`. */
   judgesAnswers?: boolean
   signal: AbortSignal
-  /** One line without a full stop, now and then. */
+  /** A sentence on one line, now and then. */
   tell(text: string): void
 }
 
 export type BakeResult =
   | { ok: true; figures: BakeFigures }
-  /** `reason` is a whole sentence, which names the generation or the unit; `unit` is the one to look at. */
+  /** `reason` is the end of a sentence that begins with `unit`, the one to look at. */
   | { ok: false; unit: string; reason: string; figures: BakeFigures }
 
 export interface Pace {
@@ -119,19 +119,22 @@ async function watchAnswers(app: InstalledApp, order: BakeOrder, { pollMs, soonM
       slow = fault?.kind === 'slow' ? slow + 1 : 0
       if (fault !== undefined && (isOver || fault.kind === 'errors' || slow >= slowLooks)) {
         const inTime = `in ${Math.max(1, Math.round(elapsed() / 1000))} s`
-        return failed(fresh.worst(fault), `generation ${order.fresh[0]?.generation} ${fault.did} ${inTime}, ${fault.against}`)
+        return failed(fresh.worst(fault), `${withOthers(order.fresh)}${fault.did} ${inTime}, ${fault.against}`)
       }
     }
-    if (isOver) return { ok: true, figures: figures() }
-    if (judgesAnswers && mustReport && elapsed() >= (told * forMs) / tellings) {
+    if (judgesAnswers && mustReport && (isOver || elapsed() >= (told * forMs) / tellings)) {
       told += 1
-      order.tell(bakeWords(figures()))
+      order.tell(`Generation ${order.fresh[0]?.generation}${isOver ? ' has stood the bake' : ''}: ${bakeWords(figures())}.`)
     }
+    if (isOver) return { ok: true, figures: figures() }
     const nextMs = fresh.hasBegun() ? Math.min(pollMs, forMs - elapsed()) : soonMs
     await delay(Math.max(1, nextMs), undefined, { signal }).catch(() => {}) // looked at above
     signal.throwIfAborted()
   }
 }
+
+/** The figures are those of all instances, of which one is named. */
+const withOthers = ({ length }: readonly unknown[]): string => (length < 2 ? '' : `(with ${length === 2 ? 'one other' : `${length - 1} others`}) `)
 
 /** What the instances of one side tell. */
 class Generation {
@@ -236,7 +239,7 @@ class Counted {
   explainSilence(silenceMs: number): string | undefined {
     if (this.isFine || performance.now() - this.silentSince < silenceMs) return undefined
     return this.accepts === undefined
-      ? `${this.unit} does not answer on its report socket, for ${formatDuration(silenceMs)}`
-      : `${this.unit} has been let in and does not accept connections, for ${formatDuration(silenceMs)}`
+      ? `does not answer on its report socket, for ${formatDuration(silenceMs)}`
+      : `has been let in and does not accept connections, for ${formatDuration(silenceMs)}`
   }
 }

@@ -20,6 +20,7 @@ export type CommandProbe = Extract<Health['probe'], { kind: 'command' }>
 /** Lines of the command's output that a message shows, and characters of each. */
 const shownLines = 3
 const longestShown = 200
+const longestCommand = 100
 
 /** From SIGTERM to SIGKILL: a probe has nothing to tidy. */
 const stopMs = 500
@@ -41,6 +42,7 @@ export async function probeCommand(app: InstalledApp, probe: CommandProbe, { rel
   const { generation, process } = instance
   const unit = healthService(app.paths.app, generation, process)
   const lines: string[] = []
+  const what = `its health.command (${plainText(probe.command.text).slice(0, longestCommand)})`
   const socket = openSocket(app, instance)
   const ending = endOnAbort(app, unit, signal)
   try {
@@ -79,11 +81,11 @@ export async function probeCommand(app: InstalledApp, probe: CommandProbe, { rel
         if (lines.length > shownLines) lines.shift()
       },
     })
-    if (end.kind === 'refused') return { ok: false, kind: 'refused', words: `could not be started: ${plainText(end.message)}` }
-    if (end.state.active === 'active') return { ok: true, words: 'exited with status 0' }
+    if (end.kind === 'refused') return { ok: false, kind: 'refused', words: `failed ${what}, which could not be started: ${plainText(end.message)}` }
+    if (end.state.active === 'active') return { ok: true, words: `passed ${what}` }
     const { exit, result } = end.state
     const said = lines.length === 0 ? '' : `, saying "${lines.join(' / ')}"`
-    return { ok: false, kind: `${result} ${exit?.status}`, words: `${endWords(end.state, timeoutMs)}${said}` }
+    return { ok: false, kind: `${result} ${exit?.status}`, words: `failed ${what}, which ${endWords(end.state, timeoutMs)}${said}` }
   } finally {
     ending.stop()
     socket?.close()

@@ -18,6 +18,7 @@ const longestShown = 200
  */
 export function probeHttp(probe: HttpProbe, { socketPath, timeoutMs, signal }: { socketPath: string; timeoutMs: number; signal: AbortSignal }): Promise<ProbeAnswer> {
   if (signal.aborted) return Promise.resolve(unasked)
+  const asked = `GET ${probe.path}`
   return new Promise((resolve) => {
     const options: RequestOptions & { rejectUnauthorized?: boolean } = {
       socketPath, path: probe.path, method: 'GET', setHost: false, agent: false, rejectUnauthorized: false,
@@ -34,8 +35,8 @@ export function probeHttp(probe: HttpProbe, { socketPath, timeoutMs, signal }: {
     const bad = (kind: string, words: string): void => end({ ok: false, kind, words })
     const timer = setTimeout(() => {
       const time = `within ${formatDuration(timeoutMs)}`
-      if (began === undefined) bad('timeout', `did not answer ${time}`)
-      else bad('timeout', `answered ${statusWords(began)}, and not to the end ${time}`)
+      if (began === undefined) bad('timeout', `did not answer ${asked} ${time}`)
+      else bad('timeout', `answered ${asked} with ${statusWords(began)}, and not to the end ${time}`)
     }, timeoutMs)
     const onAbort = (): void => end(unasked)
     signal.addEventListener('abort', onAbort)
@@ -50,13 +51,13 @@ export function probeHttp(probe: HttpProbe, { socketPath, timeoutMs, signal }: {
         if (length >= longestBody) whole()
       })
       response.on('end', whole)
-      response.on('error', () => bad('cut', `answered ${statusWords(response)}, and cut off its answer`))
+      response.on('error', () => bad('cut', `answered ${asked} with ${statusWords(response)}, and cut off its answer`))
     })
     request.on('upgrade', (response, socket) => {
       socket.destroy()
       end(judge(probe, response, Buffer.alloc(0)))
     })
-    request.on('error', (error: NodeJS.ErrnoException) => bad(error.code ?? 'error', failureWords(error, { ...probe, socketPath })))
+    request.on('error', (error: NodeJS.ErrnoException) => bad(error.code ?? 'error', failureWords(error, { asked, tls: probe.tls, socketPath })))
     request.end()
   })
 }
@@ -64,9 +65,9 @@ export function probeHttp(probe: HttpProbe, { socketPath, timeoutMs, signal }: {
 /** Nobody hears of it: who aborts knows. */
 const unasked: ProbeAnswer = { ok: false, kind: 'aborted', words: 'was not waited for' }
 
-function judge({ status }: HttpProbe, response: IncomingMessage, body: Buffer): ProbeAnswer {
+function judge({ path, status }: HttpProbe, response: IncomingMessage, body: Buffer): ProbeAnswer {
   const { statusCode = 0 } = response
-  const words = `answered ${statusWords(response)}`
+  const words = `answered GET ${path} with ${statusWords(response)}`
   if (status === undefined ? statusCode >= 200 && statusCode <= 299 : status.includes(statusCode)) return { ok: true, words }
   const line = firstLine(body)
   const said = line === '' ? '' : ` "${line}"`
@@ -89,16 +90,16 @@ function firstLine(body: Buffer): string {
 
 const cut = (text: string): string => (text.length <= longestShown ? text : `${text.slice(0, longestShown)}…`)
 
-function failureWords(error: NodeJS.ErrnoException, { tls, socketPath }: { tls: boolean; socketPath: string }): string {
+function failureWords(error: NodeJS.ErrnoException, { asked, tls, socketPath }: { asked: string; tls: boolean; socketPath: string }): string {
   switch (error.code) {
     case 'ENOENT':
-      return `could not be asked: there is no private socket of it (${socketPath})`
+      return `could not be asked for ${asked}: there is no private socket of it (${socketPath})`
     case 'ECONNREFUSED':
-      return `could not be asked: nothing listens on its private socket (${socketPath})`
+      return `could not be asked for ${asked}: nothing listens on its private socket (${socketPath})`
     case 'ECONNRESET':
-      return 'closed the connection without an answer'
+      return `closed the connection without an answer to ${asked}`
   }
-  if (error.code?.startsWith('HPE_')) return `answered what is no HTTP: ${plainText(error.message)}${tls ? '' : ' (a server with TLS needs `tls = true`)'}`
-  if (tls && (error.code === 'EPROTO' || error.code?.startsWith('ERR_SSL'))) return 'answered without TLS, which `tls = true` asks for'
-  return `could not be asked: ${plainText(error.message)}`
+  if (error.code?.startsWith('HPE_')) return `answered ${asked} with what is no HTTP: ${plainText(error.message)}${tls ? '' : ' (a server with TLS needs `tls = true`)'}`
+  if (tls && (error.code === 'EPROTO' || error.code?.startsWith('ERR_SSL'))) return `answered ${asked} without TLS, which \`tls = true\` asks for`
+  return `could not be asked for ${asked}: ${plainText(error.message)}`
 }

@@ -10,7 +10,6 @@ import type { InstalledApp } from './app.js'
 import type { ProbeAnswer } from './health-answer.js'
 import { probeCommand } from './health-command.js'
 import { probeHttp } from './health-http.js'
-import { plainText } from './foreign-text.js'
 
 /** An instance that is asked. */
 export interface AskedInstance extends InstanceNumber {
@@ -25,13 +24,13 @@ export interface HealthOrder {
   config: Config
   instances: readonly AskedInstance[]
   signal: AbortSignal
-  /** One line without a full stop: the first failing answer of an instance, and what it changes to. */
+  /** A sentence on one line: the first failing answer of an instance, and what it changes to. */
   tell(text: string): void
 }
 
 export type HealthResult =
   | { ok: true; durationMs: number }
-  /** `reason`: what was asked and answered; it names the unit. */
+  /** `reason`: what was asked and answered, as the end of a sentence that begins with the unit. */
   | { ok: false; unit: string; reason: string }
 
 /** Of one instance: an app may answer otherwise each time. */
@@ -88,8 +87,7 @@ async function inParallel<R extends HealthResult | undefined>(order: HealthOrder
 /** @returns undefined when the signal aborts */
 async function passOne(app: InstalledApp, order: HealthOrder, instance: AskedInstance, signal: AbortSignal, began: number): Promise<HealthResult | undefined> {
   const { health } = order
-  const who = askedWords(health, instance)
-  const telling = new Telling(order.tell, who)
+  const telling = new Telling(order.tell, instance.unit)
   const restMs = (): number => health.deadlineMs - (performance.now() - began)
   let [inRow, probes, failures] = [0, 0, 0]
   let last: Extract<ProbeAnswer, { ok: false }> | undefined
@@ -109,9 +107,9 @@ async function passOne(app: InstalledApp, order: HealthOrder, instance: AskedIns
     if (restMs() <= health.intervalMs) {
       const { unit } = instance
       const within = `in ${formatDuration(health.deadlineMs)}`
-      if (last === undefined) return { ok: false, unit, reason: `${who} answered well ${timesWords(probes)} ${within}, and ${health.successes} in a row are needed (health.successes)` }
+      if (last === undefined) return { ok: false, unit, reason: `passed its health check ${timesWords(probes)} ${within}, and ${health.successes} in a row are needed (health.successes)` }
       const often = failures === probes ? timesWords(failures) : `${failures} of ${timesWords(probes)}`
-      return { ok: false, unit, reason: `${who} ${last.words}, ${often} ${within}${mendWords(last, order)}` }
+      return { ok: false, unit, reason: `${last.words}, ${often} ${within}${mendWords(last, order)}` }
     }
     if (!(await wait(health.intervalMs, signal))) return undefined
   }
@@ -120,14 +118,13 @@ async function passOne(app: InstalledApp, order: HealthOrder, instance: AskedIns
 /** @returns undefined when the signal aborts */
 async function watchOne(app: InstalledApp, order: HealthOrder, instance: AskedInstance, signal: AbortSignal): Promise<Extract<HealthResult, { ok: false }> | undefined> {
   const { health } = order
-  const who = askedWords(health, instance)
-  const telling = new Telling(order.tell, who)
+  const telling = new Telling(order.tell, instance.unit)
   for (let failures = 0; await wait(health.intervalMs, signal); ) {
     const answer = await probe(app, order, instance, { timeoutMs: health.timeoutMs, signal })
     if (signal.aborted) return undefined
     telling.tell(answer)
     failures = answer.ok ? 0 : failures + 1
-    if (!answer.ok && failures >= mostFailures) return { ok: false, unit: instance.unit, reason: `${who} ${answer.words}, ${failures} times in a row` }
+    if (!answer.ok && failures >= mostFailures) return { ok: false, unit: instance.unit, reason: `${answer.words}, ${failures} times in a row` }
   }
   return undefined
 }
@@ -137,9 +134,6 @@ function probe(app: InstalledApp, { health, release, config }: HealthOrder, inst
     ? probeHttp(health.probe, { socketPath: privateSocket(app.paths, instance), timeoutMs, signal })
     : probeCommand(app, health.probe, { release, config, instance, timeoutMs, signal })
 }
-
-const askedWords = ({ probe }: Health, { unit }: AskedInstance): string =>
-  probe.kind === 'http' ? `GET ${probe.path} of ${unit}` : `health.command (${plainText(probe.command.text).slice(0, 100)}) of ${unit}`
 
 const timesWords = (times: number): string => (times === 1 ? 'once' : `${times} times`)
 
@@ -156,7 +150,7 @@ class Telling {
   private before: string | undefined
   private told = 0
 
-  constructor(private readonly write: (text: string) => void, private readonly who: string) {}
+  constructor(private readonly write: (text: string) => void, private readonly unit: string) {}
 
   tell(answer: ProbeAnswer): void {
     const kind = answer.ok ? undefined : answer.kind
@@ -164,7 +158,7 @@ class Telling {
     this.before = kind
     if (this.told >= mostTold) return
     this.told += 1
-    this.write(`${this.who} ${answer.words}`)
+    this.write(`${this.unit} ${answer.words}.`)
   }
 }
 

@@ -55,7 +55,8 @@ describe('a new generation that is well', () => {
     expect(result.figures.fresh.seconds).toBeGreaterThanOrEqual(0.2)
     expect(baked.told.length).toBeGreaterThan(0)
     expect(baked.told.length).toBeLessThanOrEqual(4)
-    expect(baked.told[0]).toMatch(/^\d+ requests, 0 errors, .*; the older one \d+ requests/)
+    expect(baked.told.at(-1)).toMatch(/^Generation 43 has stood the bake: /)
+    expect(baked.told[0]).toMatch(/^Generation 43: \d+ requests, 0 errors, .*; the older one \d+ requests/)
   })
 
   it('is so beside one that tells nothing: such an older one is not asked for ever', async () => {
@@ -100,7 +101,7 @@ describe('a new generation that fails', () => {
     const result = await bake(on.app, order(on, { fresh: [second, fresh], forMs: 60_000 }), pace)
     expect(performance.now() - began).toBeLessThan(5000)
     expect(result).toMatchObject({ ok: false, unit: fresh.unit })
-    expect(reasonOf(result)).toMatch(/^generation 43 answered \d+ of \d+ requests with errors \(2\.5 %\) in 1 s, the older one 0 %: bake\.max_errors allows 1 % more$/)
+    expect(reasonOf(result)).toMatch(/^\(with one other\) answered \d+ of \d+ requests with errors \(2\.5 %\) in 1 s, the older one 0 %: bake\.max_errors allows 1 % more$/)
     expect(result.figures.fresh.requests).toBeGreaterThanOrEqual(50)
   })
 
@@ -110,7 +111,7 @@ describe('a new generation that fails', () => {
     await tells(on, older, growing(100, 0, 20))
     const seen = await tells(on, second, growing(100, 0, 300))
     const result = await bake(on.app, order(on, { fresh: [fresh, second], forMs: 60_000 }), pace)
-    expect(reasonOf(result)).toMatch(/^generation 43 answered 95 % of \d+ requests within \d+ ms in 1 s, the older one within \d+ ms: bake\.max_slowdown/)
+    expect(reasonOf(result)).toMatch(/^\(with one other\) answered 95 % of \d+ requests within \d+ ms in 1 s, the older one within \d+ ms: bake\.max_slowdown/)
     expect(seen.looks).toBeGreaterThanOrEqual(3)
   })
 
@@ -146,7 +147,7 @@ describe('a new generation that fails', () => {
     const on = makeBaked()
     await tells(on, fresh, {})
     expect(await bake(on.app, order(on, { fresh: [fresh, second], forMs: 60_000 }), pace)).toMatchObject({
-      ok: false, unit: second.unit, reason: 'shop@43.2.service does not answer on its report socket, for 200ms',
+      ok: false, unit: second.unit, reason: 'does not answer on its report socket, for 200ms',
     })
   })
 
@@ -160,7 +161,7 @@ describe('a new generation that fails', () => {
   it('by not accepting what it was let in to, if it listens at all', async () => {
     const on = makeBaked()
     await tells(on, fresh, { accepting: false })
-    expect(await bake(on.app, order(on, { forMs: 0 }), pace)).toMatchObject({ ok: false, reason: 'shop@43.1.service has been let in and does not accept connections, for 200ms' })
+    expect(await bake(on.app, order(on, { forMs: 0 }), pace)).toMatchObject({ ok: false, reason: 'has been let in and does not accept connections, for 200ms' })
     const worker = { ...on.app.config, listen: [] }
     expect(await bake(on.app, order(on, { forMs: 0, config: worker }), pace)).toMatchObject({ ok: true })
   })
@@ -172,7 +173,7 @@ describe('a new generation that fails', () => {
     await serveHttp(on.paths, fresh, (_request, response) => void response.writeHead(asked++ < 3 ? 200 : 503).end('no database'))
     const health = { probe: { kind: 'http' as const, path: '/healthz', host: 'localhost', tls: false }, intervalMs: 10, timeoutMs: 1000, successes: 1, deadlineMs: 1000 }
     const result = await bake(on.app, order(on, { health, forMs: 60_000 }), pace)
-    expect(result).toMatchObject({ ok: false, unit: fresh.unit, reason: 'GET /healthz of shop@43.1.service answered 503 "no database" (expected 200 to 299), 3 times in a row' })
+    expect(result).toMatchObject({ ok: false, unit: fresh.unit, reason: 'answered GET /healthz with 503 "no database" (expected 200 to 299), 3 times in a row' })
     expect(asked).toBe(6)
   })
 })

@@ -54,9 +54,9 @@ describe('a request', () => {
     await serveHttp(on.paths, two, answers(status(500, 'no database\nat x')).listener)
     const asking = order(on, { deadlineMs: 100 }, { instances: [one, two] })
     expect(await checkHealth(on.app, asking)).toEqual({
-      ok: false, unit: two.unit, reason: expect.stringMatching(/^GET \/healthz of shop@43\.2\.service answered 500 "no database" \(expected 200 to 299\), \d+ times in 100ms$/),
+      ok: false, unit: two.unit, reason: expect.stringMatching(/^answered GET \/healthz with 500 "no database" \(expected 200 to 299\), \d+ times in 100ms$/),
     })
-    expect(asking.told).toEqual(['GET /healthz of shop@43.2.service answered 500 "no database" (expected 200 to 299)'])
+    expect(asking.told).toEqual(['shop@43.2.service answered GET /healthz with 500 "no database" (expected 200 to 299).'])
   })
 
   it('has to be answered well so many times in a row', async () => {
@@ -66,7 +66,7 @@ describe('a request', () => {
     const asking = order(on, { successes: 3, deadlineMs: 5000 })
     expect((await checkHealth(on.app, asking)).ok).toBe(true)
     expect(asked).toHaveLength(6)
-    const [bad, good] = ['GET /healthz of shop@43.1.service answered 503 (expected 200 to 299)', 'GET /healthz of shop@43.1.service answered 200']
+    const [bad, good] = ['shop@43.1.service answered GET /healthz with 503 (expected 200 to 299).', 'shop@43.1.service answered GET /healthz with 200.']
     expect(asking.told).toEqual([bad, good, bad, good])
   })
 
@@ -84,29 +84,29 @@ describe('a request', () => {
     const on = makeApp()
     let asked = 0
     await serveHttp(on.paths, one, (_request, response) => void response.writeHead(asked++ % 2 === 0 ? 200 : 500).end())
-    expect(await checkHealth(on.app, order(on, { successes: 2, deadlineMs: 200 }))).toMatchObject({ ok: false, reason: expect.stringMatching(/answered 500 \(expected 200 to 299\), \d+ of \d+ times in 200ms$/) })
+    expect(await checkHealth(on.app, order(on, { successes: 2, deadlineMs: 200 }))).toMatchObject({ ok: false, reason: expect.stringMatching(/answered GET \/healthz with 500 \(expected 200 to 299\), \d+ of \d+ times in 200ms$/) })
     const slow = makeApp()
     await serveHttp(slow.paths, one, (_request, response) => void setTimeout(() => response.end(), 60))
     expect(await checkHealth(slow.app, order(slow, { successes: 5, deadlineMs: 150 }))).toMatchObject({
-      ok: false, reason: expect.stringMatching(/^GET \/healthz of shop@43\.1\.service answered well (once|2 times) in 150ms, and 5 in a row are needed \(health\.successes\)$/),
+      ok: false, reason: expect.stringMatching(/^passed its health check (once|2 times) in 150ms, and 5 in a row are needed \(health\.successes\)$/),
     })
   })
 
   it.each<[what: string, answer: (response: ServerResponse) => void, probe: Parameters<typeof http>[0], expected: string | RegExp | true]>([
     ['one of the statuses that are good', status(404), { status: [200, 404] }, true],
-    ['another status', status(200), { status: [204, 404] }, 'answered 200 (expected 204 or 404)'],
-    ['a redirect', (response) => response.writeHead(302, { location: 'http://elsewhere/' }).end(), {}, 'answered 302 to http://elsewhere/ (expected 200 to 299)'],
+    ['another status', status(200), { status: [204, 404] }, 'answered GET /healthz with 200 (expected 204 or 404)'],
+    ['a redirect', (response) => response.writeHead(302, { location: 'http://elsewhere/' }).end(), {}, 'answered GET /healthz with 302 to http://elsewhere/ (expected 200 to 299)'],
     ['a redirect that is good', (response) => response.writeHead(302, { location: '/' }).end(), { status: [302] }, true],
-    ['control characters', status(500, '\u001b[2J\n\n  bad\tthing\u0007 \r\nmore'), {}, 'answered 500 "[2J" (expected'],
-    ['a long line', status(500, 'x'.repeat(500)), {}, `answered 500 "${'x'.repeat(200)}…" (expected`],
-    ['a body without end', (response) => void response.writeHead(500).write('y'.repeat(70_000)), {}, `answered 500 "${'y'.repeat(200)}…"`],
-    ['a good answer without end', (response) => void response.writeHead(200).write('z'), {}, /answered 200, and not to the end within 1\d\dms/],
-    ['a good answer that is cut off', (response) => { response.writeHead(200, { 'content-length': 10 }).write('z'); setTimeout(() => response.destroy(), 5) }, {}, 'answered 200, and cut off its answer'],
-    ['no answer', () => {}, {}, /did not answer within 1\d\dms/],
-    ['no answer, and an end', (response) => response.destroy(), {}, 'closed the connection without an answer'],
-    ['no HTTP', (response) => void response.socket?.end('hello\r\n\r\n'), {}, 'answered what is no HTTP'],
-    ['an endless head', (response) => void response.socket?.write(`HTTP/1.1 200 OK\r\nx: ${'x'.repeat(100_000)}`), {}, 'answered what is no HTTP'],
-    ['a switch of protocols', (response) => void response.socket?.write('HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'), {}, 'answered 101 (expected'],
+    ['control characters', status(500, '\u001b[2J\n\n  bad\tthing\u0007 \r\nmore'), {}, 'answered GET /healthz with 500 "[2J" (expected'],
+    ['a long line', status(500, 'x'.repeat(500)), {}, `answered GET /healthz with 500 "${'x'.repeat(200)}…" (expected`],
+    ['a body without end', (response) => void response.writeHead(500).write('y'.repeat(70_000)), {}, `answered GET /healthz with 500 "${'y'.repeat(200)}…"`],
+    ['a good answer without end', (response) => void response.writeHead(200).write('z'), {}, /answered GET \/healthz with 200, and not to the end within 1\d\dms/],
+    ['a good answer that is cut off', (response) => { response.writeHead(200, { 'content-length': 10 }).write('z'); setTimeout(() => response.destroy(), 5) }, {}, 'answered GET /healthz with 200, and cut off its answer'],
+    ['no answer', () => {}, {}, /did not answer GET \/healthz within 1\d\dms/],
+    ['no answer, and an end', (response) => response.destroy(), {}, 'closed the connection without an answer to GET /healthz'],
+    ['no HTTP', (response) => void response.socket?.end('hello\r\n\r\n'), {}, 'answered GET /healthz with what is no HTTP'],
+    ['an endless head', (response) => void response.socket?.write(`HTTP/1.1 200 OK\r\nx: ${'x'.repeat(100_000)}`), {}, 'answered GET /healthz with what is no HTTP'],
+    ['a switch of protocols', (response) => void response.socket?.write('HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'), {}, 'answered GET /healthz with 101 (expected'],
   ])('that gets %s', async (_what, answer, probe, expected) => {
     const on = makeApp()
     await serveHttp(on.paths, one, answers(answer).listener)
@@ -124,7 +124,7 @@ describe('a request', () => {
     expect(await checkHealth(on.app, order(on, { deadlineMs: 100 }))).toMatchObject({ ok: false, reason: expect.stringMatching(/closed the connection|needs `tls = true`/) })
     const plain = makeApp()
     await serveHttp(plain.paths, one, answers(status(200)).listener)
-    expect(await checkHealth(plain.app, order(plain, { probe: http({ tls: true }), deadlineMs: 100 }))).toMatchObject({ ok: false, reason: expect.stringContaining('answered without TLS, which `tls = true` asks for') })
+    expect(await checkHealth(plain.app, order(plain, { probe: http({ tls: true }), deadlineMs: 100 }))).toMatchObject({ ok: false, reason: expect.stringContaining('answered GET /healthz without TLS, which `tls = true` asks for') })
   })
 })
 
@@ -134,7 +134,7 @@ describe('what is missing', () => {
     const { deadlineMs } = order(on, {}).health
     expect(await checkHealth(on.app, order(on, {}))).toMatchObject({
       ok: false,
-      reason: expect.stringMatching(new RegExp(`^GET /healthz of shop@43\\.1\\.service could not be asked: there is no private socket of it \\(${on.paths.run}/private/43\\.1\\.sock\\), \\d+ times in ${deadlineMs}ms: .*run \`holdfast install\`$`)),
+      reason: expect.stringMatching(new RegExp(`^could not be asked for GET /healthz: there is no private socket of it \\(${on.paths.run}/private/43\\.1\\.sock\\), \\d+ times in ${deadlineMs}ms: .*run \`holdfast install\`$`)),
     })
   })
 
@@ -146,8 +146,8 @@ describe('what is missing', () => {
       const result = await checkHealth(on.app, order(on, { timeoutMs: 50, deadlineMs: 200 }))
       return result.ok ? '' : result.reason
     }
-    expect(await silent('')).toMatch(/did not answer within 50ms, \d+ times in 200ms: an app without the preload has to serve the inherited socket named `private`$/)
-    expect(await silent('standby = true')).toMatch(/did not answer within 50ms, \d+ times in 200ms$/)
+    expect(await silent('')).toMatch(/did not answer GET \/healthz within 50ms, \d+ times in 200ms: an app without the preload has to serve the inherited socket named `private`$/)
+    expect(await silent('standby = true')).toMatch(/did not answer GET \/healthz within 50ms, \d+ times in 200ms$/)
   })
 })
 
@@ -167,7 +167,7 @@ describe('a watch', () => {
     await serveHttp(on.paths, one, listener)
     await serveHttp(on.paths, two, answers(status(200)).listener)
     expect(await watchHealth(on.app, order(on, {}, { instances: [one, two] }))).toEqual({
-      ok: false, unit: one.unit, reason: 'GET /healthz of shop@43.1.service answered 500 (expected 200 to 299), 3 times in a row',
+      ok: false, unit: one.unit, reason: 'answered GET /healthz with 500 (expected 200 to 299), 3 times in a row',
     })
     expect(asked).toHaveLength(7)
   })
