@@ -51,7 +51,7 @@ export async function previewCommand(given: string | undefined, options: GlobalO
     stop.abort()
     relay.cutAll()
   })
-  const view = describePreview(app, held, (servers[0]?.address() as AddressInfo).port)
+  const view = describePreview(app, held, portOf(servers[0]))
   print(options.json === true ? jsonText(view) : previewText(view, held))
 
   const timer = setInterval(() => {
@@ -67,11 +67,13 @@ export async function previewCommand(given: string | undefined, options: GlobalO
 }
 
 /** 127.0.0.1, and ::1 as well where that has the port free: `localhost` is both. */
-async function listenOnLoopback(relay: PreviewRelay, port: number): Promise<Server[]> {
+async function listenOnLoopback(relay: PreviewRelay, port: number): Promise<[Server, ...Server[]]> {
   const first = await listenOn(relay.makeServer(), { host: '127.0.0.1', port })
-  const second = await listenOn(relay.makeServer(), { host: '::1', port: (first.address() as AddressInfo).port }).catch(() => undefined)
+  const second = await listenOn(relay.makeServer(), { host: '::1', port: portOf(first) }).catch(() => undefined)
   return second === undefined ? [first] : [first, second]
 }
+
+const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
 function describePreview({ paths, config }: InstalledApp, { generation, release: id }: Held, port: number): PreviewJson {
   let version: string | undefined

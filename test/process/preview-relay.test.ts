@@ -111,7 +111,7 @@ describe('bytes', () => {
 
   it('may go on from the client once the app has ended its side', async () => {
     const paths = makePaths()
-    let hear = (_: Buffer): void => {}
+    let hear: (all: Buffer) => void = () => {}
     const heard = new Promise<Buffer>((resolve) => (hear = resolve))
     await serve(paths, 1, 1, createServer({ allowHalfOpen: true }, (socket) => {
       socket.end('that is all')
