@@ -6,9 +6,10 @@ import { plainText } from '../deploy/foreign-text.js'
 import { checkManager } from '../deploy/preflight.js'
 import { PreviewRelay } from '../deploy/preview-relay.js'
 import { listenOn, servePreview } from '../deploy/preview-server.js'
-import { fateOf, holdCommand, routeTo, type HeldFate } from '../deploy/preview-target.js'
+import { fateOf, routeTo, type HeldFate } from '../deploy/preview-target.js'
+import { requireSomethingHeld } from '../deploy/promote.js'
 import { HoldfastError } from '../errors.js'
-import { readHistory } from '../release/history.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { readState, type Held } from '../release/state.js'
 import { readRelease, releaseFolder } from '../release/store.js'
 import type { InstalledApp } from '../deploy/app.js'
@@ -40,8 +41,7 @@ export async function previewCommand(given: string | undefined, options: GlobalO
   checkManager(places.scope)
   const app = openApp(chooseApp(given, places), options)
   const { paths } = app
-  const { held } = readState(paths)
-  if (held === undefined) throw new HoldfastError('usage', `no release of ${paths.app} is held: there is nothing to look at before it is live`, { hint: holdCommand(paths) })
+  const held = requireSomethingHeld(paths, readState(paths))
 
   // Pinned: what is held later is another release than the one that was to be looked at.
   const relay = new PreviewRelay(() => routeTo(paths, held))
@@ -108,8 +108,7 @@ export function previewText({ generation, release, version, url, ssh }: PreviewJ
 
 function fateText({ paths }: InstalledApp, { generation }: Held, fate: Exclude<HeldFate, 'held'>): string {
   if (fate === 'live') return `Generation ${generation} is live now: this preview of it is closed.`
-  const reason = readHistory(paths).findLast((entry) => entry.generation === generation && entry.outcome !== 'held')?.reason
-  return `Generation ${generation} is no longer held: this preview of it is closed.${reason === undefined ? '' : ` ${plainText(reason)}`}`
+  return `Generation ${generation} is no longer held: this preview of it is closed. What became of it: ${holdfastCommand(paths)} history ${paths.app}`
 }
 
 /** What cannot be read just now says nothing: looked at again in a moment. */

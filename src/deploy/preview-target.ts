@@ -22,16 +22,13 @@ export function routeToHeld(paths: AppPaths): PreviewRoute {
     if (!(error instanceof HoldfastError)) throw error
     return { kind: 'none', text: `The record of ${paths.app} cannot be read: nobody can tell which release is held.\n` }
   }
-  return held === undefined ? { kind: 'none', text: `No release of ${paths.app} is held.\n${holdCommand(paths)} holds one.\n` } : routeTo(paths, held)
+  return held === undefined ? { kind: 'none', text: `No release of ${paths.app} is held.\n${holdfastCommand(paths)} deploy ${paths.app} --hold holds one.\n` } : routeTo(paths, held)
 }
 
 /** One generation, held or not. */
 export function routeTo(paths: AppPaths, { generation, processes }: Pick<Held, 'generation' | 'processes'>): PreviewRoute & { kind: 'held' } {
   return { kind: 'held', generation, sockets: processNumbers(processes).map((process) => privateSocket(paths, { generation, process })) }
 }
-
-/** The command that would make a preview show something. */
-export const holdCommand = (paths: AppPaths): string => `${holdfastCommand(paths)} deploy ${paths.app} --hold`
 
 /** What became of a generation that was held: `held` as long as it is. */
 export type HeldFate = 'held' | 'live' | 'gone'
