@@ -148,7 +148,7 @@ describe('the address of [preview]', () => {
     expect((await askAt(app.address)).release).toBe('one')
   })
 
-  it('changes by install, is nobody else's, and leaves nothing behind', async () => {
+  it('changes by install, is of no other app, and leaves nothing behind', async () => {
     const before = await footprint()
     const app = await makeHeld('move')
     expect((await askAt(app.preview)).release).toBe('two')
