@@ -162,6 +162,18 @@ program
   })
 
 program
+  .command('preview')
+  .description('open a loopback address to exactly the generation that is held')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .option('--port <number>', 'of 127.0.0.1 and ::1; absent: a free one')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nStays until Ctrl-C, or until that generation is live or discarded.\nExit status: 0 it was open; 2 refused, such as where none is held.')
+  .action(async (app: string | undefined, options: { port?: string; json?: boolean }) => {
+    const { previewCommand } = await import('./preview.js')
+    process.exitCode = await previewCommand(app, { ...globals(), ...options })
+  })
+
+program
   .command('releases')
   .description('list the releases of an app: where each came from, how it went, and where a rollback goes')
   .argument('[app]', 'default: that of ./holdfast.toml, else the only one')
@@ -297,6 +309,13 @@ program
     const { openApp } = await import('./context.js')
     const { activateApp } = await import('../deploy/activate.js')
     await activateApp(openApp(app, globals()))
+  })
+program
+  .command('preview-relay', { hidden: true })
+  .argument('<app>')
+  .action(async (app: string) => {
+    const { previewRelayCommand } = await import('./preview-relay.js')
+    await previewRelayCommand(app, globals())
   })
 
 // `--user` may stand before a command or behind it.

@@ -143,6 +143,15 @@ function listenerProblems({ paths, listeners, instances }: AppObservation): Prob
     })
 }
 
+/** A preview that nobody can open: what is served is as it should be nevertheless. */
+export function findPreviewProblems(observation: AppObservation): Problem[] {
+  const { paths, preview, drain } = observation
+  if (preview === undefined || preview.state.active === 'active' || drain.active === 'deactivating' || isStopped(observation) || isDrainedByHand(observation)) return []
+  const { unit, active, result } = preview.state
+  const why = result === 'success' ? active : `${active} (${result})`
+  return [{ what: `${unit} is ${why}: nobody sees a held release on ${preview.addresses.join(', ')}`, mend: systemctl(paths, `start ${unit}`) }]
+}
+
 function serviceProblems({ paths, service, drain, instances }: AppObservation): Problem[] {
   const problems: Problem[] = []
   if (service.load !== 'loaded') {

@@ -10,7 +10,7 @@ import { isHeldBack } from '../release/standby.js'
 import { listReleases } from '../release/store.js'
 import { denotes, readWanted } from '../release/wanted.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
-import { activateService, appService, drainService, processNumbers, isListenerSocket } from '../units/names.js'
+import { activateService, appService, drainService, previewSocket, processNumbers, isListenerSocket } from '../units/names.js'
 import { observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
 import { observeInstances, type RunningInstance } from './observe.js'
 import { notInstalled } from './uninstall.js'
@@ -35,6 +35,8 @@ export interface AppObservation {
   /** Undefined for an app without listeners. */
   activate: UnitState | undefined
   listeners: ObservedListener[]
+  /** The socket of `[preview] address`; undefined without one. */
+  preview: ObservedListener | undefined
   instances: ObservedInstance[]
   /** The generations whose files are there, with the release each was started from. */
   releases: Map<number, string>
@@ -79,6 +81,14 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
   const releases = listReleases(paths)
   const changes = await systemd.properties(instances.map(({ state }) => state.unit), ['StateChangeTimestamp'])
   const [service, drain, activate, ...socketStates] = states as [UnitState, UnitState, UnitState, ...UnitState[]]
+  const observed = socketStates.map((state, i): ObservedListener => ({
+    name: state.unit.slice(`${app}-`.length, -'.socket'.length),
+    state,
+    // "127.0.0.1:8080 (Stream)", a line for each.
+    addresses: (listens[i]?.Listen ?? '').split('\n').filter(Boolean).map((line) => line.replace(/ \(\w+\)$/, '')),
+  }))
+  // Not one of the listeners: without it, the app is served all the same.
+  const isPreview = ({ state }: ObservedListener): boolean => state.unit === previewSocket(app)
   return {
     paths,
     live,
@@ -92,12 +102,8 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
     service,
     drain,
     activate: activate.load === 'not-found' ? undefined : activate,
-    listeners: socketStates.map((state, i) => ({
-      name: state.unit.slice(`${app}-`.length, -'.socket'.length),
-      state,
-      // "127.0.0.1:8080 (Stream)", a line for each.
-      addresses: (listens[i]?.Listen ?? '').split('\n').filter(Boolean).map((line) => line.replace(/ \(\w+\)$/, '')),
-    })),
+    listeners: observed.filter((socket) => !isPreview(socket)),
+    preview: observed.find(isPreview),
     instances: instances.map((instance, i) => ({
       ...instance,
       heldBack: isHeldBack(paths, instance),
