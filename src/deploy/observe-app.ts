@@ -9,8 +9,9 @@ import type { Release } from '../release/release.js'
 import { listReleases } from '../release/store.js'
 import { denotes, readWanted } from '../release/wanted.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
-import { activateService, appService, drainService, processNumbers, isListenerSocket } from '../units/names.js'
+import { activateService, appService, drainService, processNumbers } from '../units/names.js'
 import { observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
+import { installedListeners, readListeners, type ListenerFacts } from './listener-facts.js'
 import { observeInstances, type RunningInstance } from './observe.js'
 import { notInstalled } from './uninstall.js'
 
@@ -30,19 +31,12 @@ export interface AppObservation {
   drain: UnitState
   /** Undefined for an app without listeners. */
   activate: UnitState | undefined
-  listeners: ObservedListener[]
+  listeners: ListenerFacts[]
   instances: ObservedInstance[]
   /** The generations whose files are there, with the release each was started from. */
   releases: Map<number, string>
   /** What the live generation would need to start again, and is not there. */
   missingFiles: string[]
-}
-
-export interface ObservedListener {
-  name: string
-  state: UnitState
-  /** What systemd listens on, or would: `127.0.0.1:8080`, `[::]:8080` for all addresses, a path. */
-  addresses: string[]
 }
 
 export interface ObservedInstance extends RunningInstance {
@@ -63,16 +57,15 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
   if (manifest === undefined) throw notInstalled(places, app)
   // The record first: a handover that ends in between shows as one that is under way, not as a contradiction.
   const { live, wanted, afterDrain } = readState(paths)
-  const sockets = manifest.units.map(({ name }) => name).filter(isListenerSocket)
-  const [states, listens, instances, deploy] = await Promise.all([
-    systemd.show([appService(app), drainService(app), activateService(app), ...sockets]),
-    systemd.properties(sockets, ['Listen']),
+  const [states, instances, deploy] = await Promise.all([
+    systemd.show([appService(app), drainService(app), activateService(app)]),
     observeInstances(systemd, app),
     observeDeploy(paths, systemd),
   ])
+  const listeners = await readListeners({ paths, systemd }, installedListeners(manifest), instances)
   const releases = listReleases(paths)
   const changes = await systemd.properties(instances.map(({ state }) => state.unit), ['StateChangeTimestamp'])
-  const [service, drain, activate, ...socketStates] = states as [UnitState, UnitState, UnitState, ...UnitState[]]
+  const [service, drain, activate] = states as [UnitState, UnitState, UnitState]
   return {
     paths,
     live,
@@ -84,12 +77,7 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
     service,
     drain,
     activate: activate.load === 'not-found' ? undefined : activate,
-    listeners: socketStates.map((state, i) => ({
-      name: state.unit.slice(`${app}-`.length, -'.socket'.length),
-      state,
-      // "127.0.0.1:8080 (Stream)", a line for each.
-      addresses: (listens[i]?.Listen ?? '').split('\n').filter(Boolean).map((line) => line.replace(/ \(\w+\)$/, '')),
-    })),
+    listeners,
     instances: instances.map((instance, i) => ({
       ...instance,
       changedAt: parseTimestamp(changes[i]?.StateChangeTimestamp ?? ''),

@@ -14,6 +14,7 @@ export type TemplateName =
   | 'app-after-drain.service'
   | 'app-activate.service'
   | 'app-listener.socket'
+  | 'app-close@.target'
   | 'app@.socket'
   | 'app@.service'
 
