@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { installedApps, readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { afterDrainService, deployService, hookService, instanceUnit, templateUnit } from '../units/names.js'
+import { afterDrainService, deployService, hookService } from '../units/names.js'
 import type { UnitFile } from '../units/render.js'
 import { unfit } from './refusal.js'
 
@@ -31,7 +31,8 @@ export async function checkNames(
   }
 
   for (const name of names) {
-    const asked = name === templateUnit(app) ? instanceUnit(app, 1, 1) : name
+    // systemctl takes no template for a unit.
+    const asked = name.replace('@.', '@1.1.')
     const [state] = await systemd.show([asked])
     const file = join(paths.units, name)
     if (state?.load === 'not-found' && !existsSync(file)) continue
