@@ -31,7 +31,7 @@ export async function checkNames(
   }
 
   for (const name of names) {
-    // systemctl takes no template for a unit.
+    // A template has no state of its own.
     const asked = name.replace('@.', '@1.1.')
     const [state] = await systemd.show([asked])
     const file = join(paths.units, name)
