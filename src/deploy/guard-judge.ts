@@ -63,7 +63,7 @@ export function judgeListener(facts: ListenerFacts, { paths, isUp }: { paths: Ap
   const elsewhere = known.filter((instance) => !accepts(instance) && instance.open.some((inode) => sockets.includes(inode)))
   if (elsewhere.length > 0) {
     const units = elsewhere.map(({ unit }) => unit)
-    faults.push(fault('split', `${units.join(', ')} ${units.length === 1 ? 'accepts' : 'accept'} on another socket for ${where} than the one that systemd holds: new connections may wait there`, mends.handOver))
+    faults.push(fault('split', `${units.join(', ')} ${units.length === 1 ? 'accepts' : 'accept'} on another socket for ${where} than the one that systemd holds (its unit was stopped or restarted, mostly): new connections wait`, mends.handOver))
   } else if (known.length > 0 && known.length === instances.length && !known.some(accepts)) {
     faults.push(fault('unaccepted', `no instance that serves has the socket of ${where} open: connections wait there`, mends.handOver))
   }

@@ -18,7 +18,14 @@ export async function requireListeners(app: InstalledApp): Promise<void> {
   const instances = await observeInstances(app.systemd, app.paths.app)
   for (const facts of await readOwnListeners(app, instances)) {
     if (!isHeld(facts)) await reopen(app, facts, instances)
+    else tellMoved(app, facts)
   }
+}
+
+/** Where somebody has stopped a socket unit, a start of the app opens it again before anything of ours runs. */
+function tellMoved({ paths, story }: InstalledApp, facts: ListenerFacts): void {
+  const split = judgeListener(facts, { paths, isUp: true }).find(({ kind }) => kind === 'split')
+  if (split !== undefined) story.tell('listener-repaired', `${split.what}. The next generation accepts on systemd's.`)
 }
 
 /** Whether an instance that starts would get the socket, and a client would reach it. What may not be looked at counts as held. */
