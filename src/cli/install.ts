@@ -16,7 +16,7 @@ import { readManifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import { Systemctl } from '../systemd/systemctl.js'
-import { appService, socketUnit } from '../units/names.js'
+import { appService, closeTarget, socketUnit } from '../units/names.js'
 import { cliPath, placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
 
@@ -89,7 +89,7 @@ function showPlan({ paths, config, changes, files, stopSockets, disable, enable 
   const systemctl = options.user === true ? 'systemctl --user' : 'systemctl'
   const sockets = openedSockets(config)
   const commands = [
-    ...(stopSockets.length > 0 ? [`${systemctl} stop ${stopSockets.join(' ')}   # what runs goes on serving its connections`] : []),
+    ...(stopSockets.length > 0 ? [`${systemctl} start ${stopSockets.map((socket) => closeTarget(paths.app, socket)).join(' ')}   # closes the old address; what runs goes on serving its connections`] : []),
     ...(disable.length > 0 ? [`${systemctl} disable ${disable.join(' ')}`] : []),
     ...(files.some(({ path }) => path.endsWith('.catalog')) ? ['journalctl --update-catalog'] : []),
     `${systemctl} daemon-reload`,

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, lstatSync, readFileSync, realpathSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { dirname } from 'node:path'
-import { addressesClash, formatAddress, parseAddress } from '../config/address.js'
+import { addressesClash, formatAddress } from '../config/address.js'
 import { loadConfig } from '../config/load.js'
 import type { Address, Config, Listener } from '../config/model.js'
 import { installedApps, type Manifest } from '../release/manifest.js'
@@ -9,6 +9,8 @@ import { pathsOf, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { appService, drainService, parseInstance, previewService, socketUnit } from '../units/names.js'
 import { findForeign } from './foreign.js'
+import { isSame, parseListen } from './listen-property.js'
+import { addressIn } from './listener-facts.js'
 import { addressKey, openedSockets } from './opened-sockets.js'
 import { findHolders, isInUse, type HeldAddress, type SocketOwner } from './port-owner.js'
 import { unfit } from './refusal.js'
@@ -140,7 +142,7 @@ function heldByItself(app: string, { name, address }: Listener, manifest: Manife
 
 function bindsTo(manifest: Manifest, unit: string, address: Address): boolean {
   const text = manifest.units.find(({ name }) => name === unit)?.text ?? ''
-  const bound = parseAddress(/^ListenStream=(.*)$/m.exec(text)?.[1]?.replaceAll('%%', '%')).address
+  const bound = addressIn(text)
   return bound !== undefined && addressesClash(bound, address)
 }
 
@@ -154,26 +156,7 @@ async function findSocketUnit(systemd: Systemd, address: Address): Promise<strin
 async function holds(systemd: Systemd, unit: string, address: Address, match = isSame): Promise<boolean> {
   const [socket] = await systemd.show([unit])
   if (socket?.active !== 'active') return false
-  // One line per address: `[::]:8080 (Stream)`.
-  const listen = (await systemd.property(unit, 'Listen')).split('\n')
-  return listen.some((line) => {
-    const bound = parseAddress(unescapePath(line.replace(/ \(Stream\)$/, ''))).address
-    return bound !== undefined && match(bound, address)
-  })
-}
-
-/** systemd shows a path as C would write it: `\"`, `\\`, and `\303\251` for what is not ASCII. */
-function unescapePath(text: string): string {
-  const bytes = text.replace(/\\(?:([0-7]{3})|(.))/g, (_, octal?: string, plain?: string) => (octal === undefined ? plain as string : String.fromCharCode(Number.parseInt(octal, 8))))
-  return Buffer.from(bytes, 'latin1').toString('utf8')
-}
-
-/** systemd shows a bare port as `[::]`, and as `0.0.0.0` where there is no IPv6. */
-function isSame(bound: Address, address: Address): boolean {
-  if (bound.kind === 'tcp' && address.kind === 'tcp' && address.host === undefined) {
-    return bound.port === address.port && (bound.host === '::' || bound.host === '0.0.0.0')
-  }
-  return formatAddress(bound) === formatAddress(address)
+  return parseListen(await systemd.property(unit, 'Listen')).some(({ address: bound }) => bound !== undefined && match(bound, address))
 }
 
 const isManager = ({ pid, command }: SocketOwner): boolean => pid === 1 || /^\S*\/systemd --user/.test(command)

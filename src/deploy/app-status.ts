@@ -114,8 +114,8 @@ export function statusOf(observation: AppObservation): AppStatus {
     afterDrain: afterDrainStatus(observation),
     wanted: wanted === undefined ? null : { text: wanted.word, release: wanted.release ?? null },
     service: { unit: service.unit, active: service.active, sub: service.sub, result: service.result },
-    listeners: listeners.map(({ name, state, addresses }) => ({ name, unit: state.unit, addresses, active: state.active, result: state.result })),
-    preview: preview === undefined ? null : { address: preview.addresses.join(' '), unit: preview.state.unit, active: preview.state.active },
+    listeners: listeners.map(({ listener, state, believed }) => ({ name: listener, unit: state.unit, addresses: believed, active: state.active, result: state.result })),
+    preview: preview === undefined ? null : { address: preview.address, unit: preview.state.unit, active: preview.state.active },
     instances: shown
       .map((instance) => instanceStatus(instance, observation))
       .sort((a, b) => b.generation - a.generation || a.process - b.process),

@@ -11,8 +11,9 @@ import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { runProgram } from '../run-program.js'
-import { appService, shutdownService, socketUnit, isListenerSocket } from '../units/names.js'
+import { appService, closeTemplate, shutdownService, socketUnit, isListenerSocket } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
+import { closeListeners } from './listener-close.js'
 import { startSocket } from './listeners.js'
 import { answers, observeInstances } from './observe.js'
 import { openedSockets } from './opened-sockets.js'
@@ -134,7 +135,8 @@ async function writeUnits({ paths, config, stopSockets, disable, changes }: Inst
   if (stopSockets.length > 0) {
     // A start of the app that is under way would start them again behind our back.
     await waitForHandover(paths, config, systemd)
-    await systemd.run('stop', stopSockets)
+    const written = closeTemplate(paths.app)
+    await closeListeners(systemd, paths.app, stopSockets, existsSync(join(paths.units, written)) ? [written] : [])
   }
   const present = disable.filter((name) => existsSync(join(paths.units, name)))
   if (present.length > 0) await systemd.disable(present)

@@ -2,7 +2,7 @@ import type { Config, Listener } from '../config/model.js'
 import { hasPreload } from '../config/preload.js'
 import { HoldfastError } from '../errors.js'
 import { commandWord, plainValue, timeSpan } from './escape.js'
-import { activateService, afterDrainService, appService, drainService, previewService, previewSocket, privateTemplate, shutdownService, socketUnit, templateUnit } from './names.js'
+import { activateService, afterDrainService, appService, closeTemplate, drainService, previewService, previewSocket, privateTemplate, shutdownService, socketUnit, templateUnit } from './names.js'
 import type { Installation } from './installation.js'
 import { sandboxValues } from './sandbox.js'
 import { fillTemplate, readTemplate } from './template.js'
@@ -62,6 +62,7 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
   ]
   if (sockets !== undefined) {
     units.push({ name: activateService(app), text: fill('app-activate.service', common) })
+    units.push({ name: closeTemplate(app), text: fill('app-close@.target', common) })
   }
   units.push(...renderPreview(config, installation, holdfast))
   units.push({ name: privateTemplate(app), text: fill('app@.socket', { app, run: plainValue(installation.run) }) })

@@ -16,6 +16,7 @@ export type TemplateName =
   | 'app-listener.socket'
   | 'app-preview.socket'
   | 'app-preview.service'
+  | 'app-close@.target'
   | 'app@.socket'
   | 'app@.service'
 
