@@ -1,0 +1,120 @@
+import { plainText } from '../deploy/foreign-text.js'
+import type { Rates } from '../deploy/watch-rates.js'
+import type { View, WatchedInstance, WatchedPhase } from '../deploy/watch-view.js'
+import type { Report } from '../runtime/report.js'
+import { number } from '../runtime/waiting.js'
+import { padText, textWidth, type Line, type Span, type Style } from './terminal-line.js'
+import { countWords, latencyWords, rateWords, shortSpan } from './watch-words.js'
+import { bytesWords, drainWords } from './words.js'
+
+/** What a row of the table is about: an instance, or all of them. */
+interface Subject {
+  instance: WatchedInstance | undefined
+  memory: number | null
+  rates: Rates | null
+  /** Sums, of all instances. */
+  report: Pick<Report, 'inFlight' | 'connections' | 'webSockets' | 'eventStreams' | 'jobs'> | null
+}
+
+interface Column {
+  head: string
+  side: 'left' | 'right'
+  /** What is left out first where there is no room has the highest number; 0: nothing. */
+  rank: number
+  cell(subject: Subject, now: number): Span
+}
+
+const phaseStyles: Record<WatchedPhase, Style | undefined> = {
+  starting: 'cyan', ready: 'cyan', standby: 'cyan', held: 'cyan', canary: 'cyan', live: 'green', draining: 'yellow', restarting: 'red', failed: 'red',
+}
+
+const columns: readonly Column[] = [
+  { head: '', side: 'left', rank: 0, cell: ({ instance }) => ({ text: instance === undefined ? 'all' : `${instance.generation}.${instance.process}`, style: 'bold' }) },
+  { head: 'PHASE', side: 'left', rank: 0, cell: ({ instance }) => (instance === undefined ? { text: '' } : { text: instance.phase, style: phaseStyles[instance.phase] }) },
+  { head: 'FOR', side: 'right', rank: 1, cell: ({ instance }, now) => ({ text: instance === undefined ? '' : instance.since === null ? '-' : shortSpan(now - Date.parse(instance.since)) }) },
+  { head: 'MEMORY', side: 'right', rank: 2, cell: ({ memory }) => ({ text: memory === null ? '-' : bytesWords(memory) }) },
+  { head: 'REQ/S', side: 'right', rank: 0, cell: ({ rates }) => ({ text: rateWords(rates?.requestsPerSecond) }) },
+  { head: 'ERR/S', side: 'right', rank: 0, cell: ({ rates }) => ({ text: rateWords(rates?.errorsPerSecond), style: (rates?.errors ?? 0) > 0 ? 'red' : undefined }) },
+  { head: 'P50', side: 'right', rank: 3, cell: ({ rates }) => ({ text: latencyWords(rates?.p50Ms) }) },
+  { head: 'P95', side: 'right', rank: 2, cell: ({ rates }) => ({ text: latencyWords(rates?.p95Ms) }) },
+  { head: 'IN FLIGHT', side: 'right', rank: 1, cell: ({ report }) => ({ text: countWords(report?.inFlight) }) },
+  { head: 'CONNS', side: 'right', rank: 4, cell: ({ report }) => ({ text: countWords(report?.connections) }) },
+  { head: 'WEBSOCKETS', side: 'right', rank: 5, cell: ({ report }) => ({ text: countWords(report?.webSockets) }) },
+  { head: 'STREAMS', side: 'right', rank: 5, cell: ({ report }) => ({ text: countWords(report?.eventStreams) }) },
+  { head: 'JOBS', side: 'right', rank: 4, cell: ({ report }) => ({ text: countWords(report?.jobs) }) },
+  { head: 'PID', side: 'right', rank: 6, cell: ({ instance }) => ({ text: instance === undefined ? '' : instance.pid === null ? '-' : String(instance.pid) }) },
+  { head: 'RELEASE', side: 'left', rank: 7, cell: ({ instance }) => ({ text: instance === undefined ? '' : (instance.release ?? '-') }) },
+]
+
+/** Of these, what has no column of its own stands among the notes. */
+const gauges = [['CONNS', 'connection', 'connections'], ['WEBSOCKETS', 'WebSocket', 'webSockets'], ['STREAMS', 'event stream', 'eventStreams'], ['JOBS', 'job', 'jobs']] as const
+
+/** Between columns. */
+const gap = '  '
+/** Notes stand behind their row where there are so many columns for them, else below it. */
+const leastNotes = 40
+
+/** The instances of an app, with a row for all where there are several. Pure. @param width of the screen, in columns */
+export function instanceLines({ status: { instances }, rates }: View, width: number, now: number): Line[] {
+  if (instances.length === 0) return []
+  const subjects: Subject[] = instances.map((instance) => ({ instance, memory: instance.memoryBytes, rates: instance.rates, report: instance.report }))
+  if (instances.length > 1) subjects.push(sumOf(instances, rates))
+  const cells = subjects.map((subject) => columns.map((column) => column.cell(subject, now)))
+  const widths = columns.map(({ head }, i) => Math.max(head.length, ...cells.map((row) => textWidth((row[i] as Span).text))))
+  const shown = chooseColumns(widths, width)
+  const tableWidth = shown.reduce((all, i) => all + (widths[i] as number) + gap.length, 0)
+  const hasRoom = width - tableWidth >= leastNotes
+  const heads = new Set(shown.map((i) => (columns[i] as Column).head))
+  const row = (of: (i: number) => Span): Line =>
+    shown.map((i, at): Span => {
+      const { text, style } = of(i)
+      return { text: `${at === 0 ? '' : gap}${padText(text, widths[i] as number, (columns[i] as Column).side)}`, style }
+    })
+  const lines: Line[] = [row((i) => ({ text: (columns[i] as Column).head, style: 'dim' }))]
+  for (const [at, subject] of subjects.entries()) {
+    const line = row((i) => (cells[at] as Span[])[i] as Span)
+    const notes = notesOf(subject, heads)
+    if (notes === '') lines.push(line)
+    else if (hasRoom) lines.push([...line, { text: `${gap}${notes}` }])
+    else lines.push(line, [{ text: `${' '.repeat(widths[0] as number)}${gap}${notes}`, style: 'dim' }])
+  }
+  return lines
+}
+
+/** As many as there is room for, by their ranks; a rank goes as a whole. */
+function chooseColumns(widths: readonly number[], width: number): number[] {
+  let shown = columns.map((_, i) => i)
+  const taken = (): number => shown.reduce((all, i) => all + (widths[i] as number), 0) + gap.length * (shown.length - 1)
+  for (let rank = Math.max(...columns.map((column) => column.rank)); rank > 0 && taken() > width; rank -= 1) {
+    shown = shown.filter((i) => columns[i]?.rank !== rank)
+  }
+  return shown
+}
+
+function sumOf(instances: readonly WatchedInstance[], rates: Rates | null): Subject {
+  const reports = instances.flatMap(({ report }) => report ?? [])
+  const memories = instances.flatMap(({ memoryBytes }) => memoryBytes ?? [])
+  const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0)
+  const of = (name: 'inFlight' | 'connections' | 'webSockets' | 'eventStreams' | 'jobs'): number => sum(reports.map((report) => report[name]))
+  return {
+    instance: undefined,
+    memory: memories.length === 0 ? null : sum(memories),
+    rates,
+    report: reports.length === 0 ? null : { inFlight: of('inFlight'), connections: of('connections'), webSockets: of('webSockets'), eventStreams: of('eventStreams'), jobs: of('jobs') },
+  }
+}
+
+function notesOf({ instance, report }: Subject, heads: ReadonlySet<string>): string {
+  if (instance === undefined) return ''
+  const { phase, restarts, failure, status } = instance
+  const drains = phase === 'draining' && status !== null ? drainWords(status) : undefined
+  const open = drains !== undefined || report === null ? [] : gauges.flatMap(([head, noun, name]) => (heads.has(head) || report[name] === 0 ? [] : number(report[name], noun)))
+  return [
+    ...(restarts > 0 ? [`restarted ${restarts === 1 ? 'once' : `${restarts} times`}`] : []),
+    ...(failure === null ? [] : [plainText(failure)]),
+    ...(drains === undefined ? [] : [drains]),
+    // The runtime's own words on what it serves say nothing that the other lines do not.
+    ...(drains !== undefined || status === null || /^serving\b/.test(status) ? [] : [`"${plainText(status)}"`]),
+    ...(open.length === 0 ? [] : [open.join(', ')]),
+  ].join('; ')
+}

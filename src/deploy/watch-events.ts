@@ -1,0 +1,135 @@
+import type { HistoryEntry, HistoryOutcome } from '../release/history.js'
+import type { Report } from '../runtime/report.js'
+import type { AppState } from './app-status.js'
+import type { Problem } from './app-problems.js'
+import type { DeployEvent } from './progress.js'
+import type { Look } from './watch-app.js'
+import type { Rates } from './watch-rates.js'
+import type { DrainedRequests, StoryLine } from './watch-story.js'
+import type { View, WatchedInstance, WatchedPhase, WatchedStatus } from './watch-view.js'
+
+/** How much an instance, or all of an app, has to do. Numbers that it does not tell are null. */
+export interface Load extends Record<'inFlight' | 'connections' | 'webSockets' | 'eventStreams' | 'jobs', number | null> {
+  rates: Rates | null
+}
+
+export interface InstanceLoad extends Load {
+  unit: string
+  generation: number
+  process: number
+  phase: WatchedPhase
+  memoryBytes: number | null
+  accepting: boolean | null
+}
+
+/** What every event has: when, ISO 8601 UTC, and of which app. */
+interface Common {
+  at: string
+  app: string
+}
+
+/** What `holdfast watch --json` prints, one object per line; documented in docs/cli.md, and stable. */
+export type WatchEvent = Common &
+  (
+    | { type: 'snapshot'; status: Omit<WatchedStatus, 'instances'> & { instances: Omit<WatchedInstance, 'report' | 'rates'>[] }; load: Load; instances: InstanceLoad[] }
+    | { type: 'state'; from: AppState; to: AppState; serving: boolean; problems: Problem[] }
+    | { type: 'phase'; unit: string; generation: number; process: number; release: string | null; from: WatchedPhase | null; to: WatchedPhase | null; failure: string | null }
+    | { type: 'deploy'; id: string; event: DeployEvent }
+    | {
+        type: HistoryOutcome
+        kind: HistoryEntry['kind'] | null; by: string | null; generation: number | null; release: string | null; previousRelease: string | null
+        step: string | null; reason: string | null; durationMs: number
+        /** Of `held` alone. */
+        expires?: string | null
+      }
+    | { type: 'drained'; generation: number; release: string | null; durationMs: number; requestsAnswered: number | null; requestsAborted: number | null; requestsCut: number | null }
+    | { type: 'story'; event: string; text: string; generation: number | null; release: string | null }
+    | { type: 'rates'; load: Load; instances: InstanceLoad[] }
+    | { type: 'uninstalled' }
+    | { type: 'error'; message: string }
+  )
+
+const iso = (ms: number): string => new Date(ms).toISOString()
+
+export function snapshotEvent(view: View): WatchEvent {
+  const { instances, ...status } = view.status
+  return {
+    type: 'snapshot', at: iso(view.at), app: status.app,
+    status: { ...status, instances: instances.map(({ report: _report, rates: _rates, ...instance }) => instance) },
+    ...loads(view),
+  }
+}
+
+export const ratesEvent = (view: View): WatchEvent => ({ type: 'rates', at: iso(view.at), app: view.status.app, ...loads(view) })
+
+export const storyEvent = (app: string, { at, event, text, generation, release }: StoryLine): WatchEvent =>
+  ({ type: 'story', at: iso(at), app, event, text, generation, release })
+
+/** Generations of which something was draining, and nothing is there any more, with the begin of their drain in milliseconds. */
+export function findDrained(before: View, view: View): { generation: number; release: string | null; since: number }[] {
+  const gone = before.status.instances.filter(({ phase, generation }) => phase === 'draining' && !view.status.instances.some((now) => now.generation === generation))
+  return [...new Set(gone.map(({ generation }) => generation))].map((generation) => {
+    const own = gone.filter((instance) => instance.generation === generation)
+    return { generation, release: own[0]?.release ?? null, since: Math.min(...own.map(({ since }) => (since === null ? before.at : Date.parse(since)))) }
+  })
+}
+
+/** What has happened between two looks at an app. Pure. @param drains what was logged of the drains that have ended */
+export function changeEvents(before: View, { view, ended, deployEvents }: Look, drains: ReadonlyMap<number, DrainedRequests>): WatchEvent[] {
+  const { status } = view
+  const common: Common = { at: iso(view.at), app: status.app }
+  return [
+    ...deployEvents.map(({ id, event }): WatchEvent => ({ type: 'deploy', ...common, at: 'at' in event ? event.at : common.at, id, event })),
+    ...phaseEvents(before.status, status, common),
+    ...ended.map((entry) => endedEvent(entry, status, common.app)),
+    ...drainedEvents(before, view, drains, common),
+    ...stateEvents(before.status, status, common),
+  ]
+}
+
+function phaseEvents(before: WatchedStatus, { instances }: WatchedStatus, common: Common): WatchEvent[] {
+  const units = [...new Set([...before.instances, ...instances].map(({ unit }) => unit))]
+  return units.flatMap((unit): WatchEvent[] => {
+    const [old, now] = [before.instances.find((one) => one.unit === unit), instances.find((one) => one.unit === unit)]
+    const { generation, process, release } = (now ?? old) as WatchedInstance
+    // One that has ended by itself may be up again before anybody has looked.
+    if (old?.phase === now?.phase && old?.restarts === now?.restarts) return []
+    return [{ type: 'phase', ...common, unit, generation, process, release, from: old?.phase ?? null, to: now?.phase ?? null, failure: now?.failure ?? null }]
+  })
+}
+
+function endedEvent({ at, outcome, kind, by, generation, release, from, step, reason, durationMs }: HistoryEntry, { held }: WatchedStatus, app: string): WatchEvent {
+  return {
+    type: outcome, at, app, kind: kind ?? null, by: by ?? null, generation: release === undefined ? null : generation, release: release ?? null,
+    previousRelease: from ?? null, step: step ?? null, reason: reason ?? null, durationMs,
+    ...(outcome === 'held' ? { expires: held?.generation === generation ? held.expires : null } : {}),
+  }
+}
+
+function drainedEvents(before: View, view: View, drains: ReadonlyMap<number, DrainedRequests>, common: Common): WatchEvent[] {
+  return findDrained(before, view).map(({ generation, release, since }): WatchEvent => {
+    const { requestsAnswered = null, requestsAborted = null, requestsCut = null } = drains.get(generation) ?? {}
+    return { type: 'drained', ...common, generation, release, durationMs: Math.max(0, view.at - since), requestsAnswered, requestsAborted, requestsCut }
+  })
+}
+
+function stateEvents(before: WatchedStatus, { state, serving, problems }: WatchedStatus, common: Common): WatchEvent[] {
+  const same = before.state === state && before.serving === serving && JSON.stringify(before.problems) === JSON.stringify(problems)
+  return same ? [] : [{ type: 'state', ...common, from: before.state, to: state, serving, problems }]
+}
+
+function loads({ status: { instances }, rates }: View): { load: Load; instances: InstanceLoad[] } {
+  const told = instances.flatMap(({ report }) => report ?? [])
+  const sum = (of: (report: Report) => number): number | null => (told.length === 0 ? null : told.reduce((all, report) => all + of(report), 0))
+  return {
+    load: {
+      inFlight: sum(({ inFlight }) => inFlight), connections: sum(({ connections }) => connections), webSockets: sum(({ webSockets }) => webSockets),
+      eventStreams: sum(({ eventStreams }) => eventStreams), jobs: sum(({ jobs }) => jobs), rates,
+    },
+    instances: instances.map(({ unit, generation, process, phase, memoryBytes, report, rates: own }) => ({
+      unit, generation, process, phase, memoryBytes, accepting: report?.accepting ?? null,
+      inFlight: report?.inFlight ?? null, connections: report?.connections ?? null, webSockets: report?.webSockets ?? null,
+      eventStreams: report?.eventStreams ?? null, jobs: report?.jobs ?? null, rates: own,
+    })),
+  }
+}
