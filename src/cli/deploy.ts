@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { isatty } from 'node:tty'
+import { parseDuration } from '../config/duration.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { ownIdentity } from '../deploy/deploy-owner.js'
 import { planDeploy } from '../deploy/deploy-plan.js'
@@ -31,6 +32,9 @@ export interface DeployOptions extends ClientOptions {
   install?: boolean
   migrate?: boolean
   migrateOnly?: boolean
+  hold?: boolean
+  /** A duration. */
+  expires?: string
   dryRun?: boolean
   to?: string
 }
@@ -48,6 +52,8 @@ export interface RemoteClient {
 export async function deployCommand(words: readonly string[], options: DeployOptions): Promise<number> {
   if (options.migrateOnly === true && options.migrate === false) throw usage('--migrate-only and --no-migrate together leave nothing to do', 'leave one of them out')
   if (options.overlaySha256 !== undefined && options.overlay === undefined) throw usage('--overlay-sha256 is the checksum of an overlay, and there is none', 'add --overlay ARCHIVE')
+  if (options.hold === true && options.migrateOnly === true) throw usage('--hold and --migrate-only exclude each other: one runs the release, the other does not', 'leave one of them out')
+  const hold = readHold(options)
   if (options.to !== undefined) {
     const { deployRemotely } = await import('./remote.js')
     return deployRemotely(options.to, words, options)
@@ -63,7 +69,15 @@ export async function deployCommand(words: readonly string[], options: DeployOpt
   if (inputs === 2 && remote === undefined) throw usage('the source and the overlay cannot both be standard input', 'give one of them as a file')
   if (inputs > 0 && isatty(0)) throw usage('standard input is a terminal, and an archive is expected there', 'tar -cz -C FOLDER . | holdfast deploy APP -')
   if (options.dryRun === true) return showPlan(app, source, overlay, options)
-  return operateInUnit(app, requestOf(app, source, overlay, options), { source, overlay }, options)
+  return operateInUnit(app, { ...requestOf(app, source, overlay, options), ...(hold === undefined ? {} : { hold }) }, { source, overlay }, options)
+}
+
+function readHold({ hold, expires }: DeployOptions): DeployRequest['hold'] {
+  if (expires === undefined) return hold === true ? {} : undefined
+  if (hold !== true) throw usage('--expires is about what is held, and nothing is', 'add --hold')
+  const expiresMs = parseDuration(expires)
+  if (expiresMs === undefined || expiresMs < 1000) throw usage(`--expires ${JSON.stringify(expires)} is no time of a second or more`, 'write it as 30min or 2h')
+  return { expiresMs }
 }
 
 const surroundings = (): { cwd: string; kindOf: (path: string) => PathKind } => ({ cwd: process.cwd(), kindOf })
@@ -121,8 +135,9 @@ export const overlayWords = (overlay: AskedSource | undefined): string[] =>
   overlay === undefined ? [] : ['--overlay', ...sourceArguments(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]
 
 /** The switches as they were given. */
-export const switchWords = ({ install, migrate, migrateOnly }: DeployOptions): string[] => [
+export const switchWords = ({ install, migrate, migrateOnly, hold, expires }: DeployOptions): string[] => [
   ...(install === false ? ['--no-install'] : []), ...(migrate === false ? ['--no-migrate'] : []), ...(migrateOnly === true ? ['--migrate-only'] : []),
+  ...(hold === true ? ['--hold'] : []), ...(expires === undefined ? [] : ['--expires', expires]),
 ]
 
 async function showPlan(app: InstalledApp, source: AskedSource, overlay: AskedSource | undefined, options: DeployOptions): Promise<number> {

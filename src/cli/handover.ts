@@ -48,7 +48,7 @@ async function tryHandover(app: InstalledApp, request: HandoverRequest, onEnd: (
     const outcome = await handOver(app, request)
     if (outcome.kind === 'nothing-to-run') return 0
     onEnd(outcome)
-    if (outcome.kind === 'live') return 0
+    if (outcome.kind !== 'failed') return 0
     return outcome.serving === undefined ? await statusOfFailure(app) : 1
   } catch (thrown) {
     const error = explainSystemError(thrown)

@@ -2,12 +2,11 @@ import type { AppStatus, AppState, InstanceStatus } from '../deploy/app-status.j
 import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import { plainText } from '../deploy/foreign-text.js'
 import { operationWords } from '../deploy/progress.js'
-import type { HeldStatus } from '../deploy/watch-view.js'
 import { alignRows, bytesWords, drainWords, spanWords, timeWords } from './words.js'
 
 /** An app's status for people to read. Pure: `now` is in milliseconds. */
-export function statusText(status: AppStatus & { held?: HeldStatus | null }, now: number): string {
-  const { app, live, held = null, deploy, afterDrain, wanted, service, listeners, instances, lastHandover, problems } = status
+export function statusText(status: AppStatus, now: number): string {
+  const { app, live, held, deploy, afterDrain, wanted, service, listeners, instances, lastHandover, problems } = status
   const rows = [
     [status.serving ? 'live' : 'recorded', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}${live.version === null ? '' : ` (${plainText(live.version)})`}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
     ['service', `${service.unit} is ${service.active}${service.active === 'failed' ? `: ${systemctlCommand(status)} status ${service.unit}` : ''}`],
@@ -57,18 +56,18 @@ const sentences: Record<AppState, string> = {
   'empty': 'nothing to run yet: no release is recorded',
 }
 
-export function stateWords({ state, serving, instances }: Pick<AppStatus, 'state' | 'serving'> & { instances: readonly { generation: number; phase: string }[] }): string {
+export function stateWords({ state, serving, instances }: Pick<AppStatus, 'state' | 'serving'> & { instances: readonly Pick<InstanceStatus, 'generation' | 'phase'>[] }): string {
   if (state !== 'handover') return sentences[state]
   const serves = instances.find(({ phase }) => phase === 'live') ?? instances.find(({ phase }) => phase === 'ready')
   return `${sentences.handover}; ${serving && serves !== undefined ? `generation ${serves.generation} serves` : 'nothing serves yet'}`
 }
 
 /** What is held, since when and until when, and what takes it on. */
-export function heldText(status: Pick<AppStatus, 'app' | 'scope'>, { generation, release, kind, processes, since, expires }: HeldStatus, now: number): string {
+export function heldText(status: Pick<AppStatus, 'app' | 'scope'>, { generation, release, version, kind, processes, since, expires }: NonNullable<AppStatus['held']>, now: number): string {
   const share = kind === 'canary' ? `, ${processes} process${processes === 1 ? '' : 'es'} beside the live ones` : ''
   const until = expires === null ? '' : `, ${Date.parse(expires) > now ? `expires in ${spanWords(Date.parse(expires) - now)}` : 'expired'}`
   const command = (verb: string): string => `${holdfastCommand(status)} ${verb} ${status.app}`
-  return `generation ${generation}, release ${release}${share}, since ${timeWords(since)} (${ago(since, now)})${until}: ${command('promote')}, or ${command('abort')}`
+  return `generation ${generation}, release ${release}${version === null ? '' : ` (${plainText(version)})`}${share}, since ${timeWords(since)} (${ago(since, now)})${until}: ${command('promote')}, or ${command('abort')}`
 }
 
 export function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number | undefined, now: number): string {

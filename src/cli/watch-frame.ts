@@ -82,7 +82,7 @@ function headRows(status: WatchedStatus, events: readonly DeployEvent[], now: nu
   if (held !== null) {
     const until = held.expires === null ? '' : `, expires in ${shortSpan(Date.parse(held.expires) - now)}`
     const share = held.kind === 'canary' ? `, ${held.processes} process${held.processes === 1 ? '' : 'es'}` : ''
-    rows.push([held.kind === 'canary' ? 'canary' : 'held', `generation ${held.generation}, release ${held.release}${share}, ${ago(held.since, now)}${until}`, 'cyan'])
+    rows.push([held.kind === 'canary' ? 'canary' : 'held', `generation ${held.generation}, release ${held.release}${held.version === null ? '' : ` (${plainText(held.version)})`}${share}, ${ago(held.since, now)}${until}`, 'cyan'])
     rows.push(['', `${holdfastCommand(status)} promote ${status.app}, or ${holdfastCommand(status)} abort ${status.app}`])
   }
   if (deploy?.running === true) rows.push(...deployRows(deploy, events, now))

@@ -1,6 +1,7 @@
+import type { Phase } from '../deploy/app-status.js'
 import { plainText } from '../deploy/foreign-text.js'
 import type { Rates } from '../deploy/watch-rates.js'
-import type { View, WatchedInstance, WatchedPhase } from '../deploy/watch-view.js'
+import type { View, WatchedInstance } from '../deploy/watch-view.js'
 import type { Report } from '../runtime/report.js'
 import { number } from '../runtime/waiting.js'
 import { padText, textWidth, type Line, type Span, type Style } from './terminal-line.js'
@@ -24,7 +25,7 @@ interface Column {
   cell(subject: Subject, now: number): Span
 }
 
-const phaseStyles: Record<WatchedPhase, Style | undefined> = {
+const phaseStyles: Record<Phase, Style | undefined> = {
   starting: 'cyan', ready: 'cyan', standby: 'cyan', held: 'cyan', canary: 'cyan', live: 'green', draining: 'yellow', restarting: 'red', failed: 'red',
 }
 

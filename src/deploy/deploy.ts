@@ -1,4 +1,5 @@
 import type { State } from '../release/state.js'
+import { requireStandby } from './instances.js'
 import { readersOf } from './readers-of.js'
 import { bringLive } from './bring-live.js'
 import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
@@ -37,7 +38,8 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
   }
 
   const release = await log.run('seal', (telling) => sealRelease(site, checked, { id, touched, install: plans.install }, telling))
-  return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run' })
+  const { hold } = request
+  return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run', ...(hold === undefined ? {} : { hold }) })
 }
 
 async function verify(site: DeploySite, code: CheckedCode['code'], id: string, telling: StepTelling): Promise<CheckedCode> {
@@ -47,6 +49,7 @@ async function verify(site: DeploySite, code: CheckedCode['code'], id: string, t
     telling.note('The release proposes other units than those that are installed, which stay in force:')
     for (const line of checked.unitDiff.trimEnd().split('\n')) telling.output(line)
   }
+  if (site.request.hold !== undefined) requireStandby(site.app, checked.config)
   if (checked.version !== undefined) telling.result(`version ${checked.version}`)
   return checked
 }

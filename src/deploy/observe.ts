@@ -1,3 +1,5 @@
+import type { AppPaths } from '../release/paths.js'
+import { isHeldBack } from '../release/standby.js'
 import { instancePattern, parseInstance } from '../units/names.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
 
@@ -28,8 +30,11 @@ export const isServing = ({ state }: RunningInstance): boolean => state.active =
 export const hasEnded = ({ state }: RunningInstance): boolean => state.active === 'inactive' || state.active === 'failed'
 export const isDraining = ({ state }: RunningInstance): boolean => state.active === 'deactivating'
 
+/** Ready, and let in: what answers on the public listeners. */
+export const answers = (paths: AppPaths, instance: RunningInstance): boolean => isServing(instance) && !isHeldBack(paths, instance)
+
 /** The newest generation that answers. */
-export async function servingGeneration({ systemd, paths }: { systemd: Systemd; paths: { app: string } }): Promise<number | undefined> {
-  const serving = (await observeInstances(systemd, paths.app)).filter(isServing).map(({ generation }) => generation)
+export async function servingGeneration({ systemd, paths }: { systemd: Systemd; paths: AppPaths }): Promise<number | undefined> {
+  const serving = (await observeInstances(systemd, paths.app)).filter((instance) => answers(paths, instance)).map(({ generation }) => generation)
   return serving.length === 0 ? undefined : Math.max(...serving)
 }

@@ -1,7 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { writeStopReason } from '../release/stop-reason.js'
 import type { InstalledApp } from './app.js'
-import { hasEnded, isServing, isUp, observeInstances } from './observe.js'
+import type { Systemd } from '../systemd/systemd.js'
+import { privateSocketPattern, privateSocketUnit } from '../units/names.js'
+import { hasEnded, isServing, isUp, observeInstances, type RunningInstance } from './observe.js'
+
+/**
+ * Before the instances are told to end, and waited for: a connection that came later would start them again. In one go with
+ * the instances, systemd would stop the sockets after them.
+ */
+export async function closePrivateSockets(systemd: Systemd, app: string, instances: readonly RunningInstance[]): Promise<void> {
+  const open = new Set(await systemd.list(privateSocketPattern(app)))
+  const sockets = instances.map(({ generation, process }) => privateSocketUnit(app, generation, process)).filter((unit) => open.has(unit))
+  if (sockets.length > 0) await systemd.run('stop', sockets)
+}
 
 /** How long systemd may take to act on an order, in milliseconds; the drain itself is not waited for. */
 const orderMs = 20_000
@@ -16,6 +28,7 @@ export async function retireAllBut({ systemd, paths }: InstalledApp, generation:
   for (const deadline = Date.now() + orderMs; ; await delay(100)) {
     const others = (await observeInstances(systemd, paths.app)).filter((instance) => instance.generation !== generation && !hasEnded(instance))
     writeStopReason(paths, others.filter(isUp), 'deploy')
+    await closePrivateSockets(systemd, paths.app, others)
     await systemd.beginStop(others.map((instance) => instance.state.unit))
     const up = others.filter(isUp)
     if (up.length === 0 || Date.now() > deadline) return up.map((instance) => instance.state.unit)
@@ -30,6 +43,7 @@ export async function discard({ systemd, paths }: InstalledApp, generation: numb
   const instances = (await observeInstances(systemd, paths.app)).filter((instance) => instance.generation === generation)
   const unready = instances.filter((instance) => !isServing(instance)).map((instance) => instance.state.unit)
   writeStopReason(paths, instances.filter(isUp), 'deploy')
+  await closePrivateSockets(systemd, paths.app, instances)
   await systemd.beginStop(instances.map((instance) => instance.state.unit))
   // Its process may have been forked only after the kill: until it is gone, again.
   for (const deadline = Date.now() + orderMs; Date.now() < deadline; await delay(50)) {

@@ -1,5 +1,5 @@
-import type { State } from '../release/state.js'
-import { journalctlCommand } from '../release/command-words.js'
+import type { Held, State } from '../release/state.js'
+import { holdfastCommand, journalctlCommand } from '../release/command-words.js'
 import type { InstalledApp } from './app.js'
 import type { RunningInstance } from './observe.js'
 import type { Handover, Plan } from './plan.js'
@@ -35,6 +35,29 @@ export function tellReady(handover: Handover, afterMs: number): void {
   })
 }
 
+/** From its standby to the end of the bake. */
+export function tellLetIn(handover: Handover, text: string): void {
+  handover.app.story.tell('let-in', text, fieldsOf(handover))
+}
+
+export function tellHeld(handover: Handover, { expires }: Held): void {
+  const { app, choice, plan, state } = handover
+  const { paths } = app
+  const [command, name] = [holdfastCommand(paths), paths.app]
+  const until = expires === undefined ? '' : ` It is discarded at ${expires}.`
+  const serves = state.live === undefined ? 'nothing is live yet' : `generation ${state.live.generation} serves on`
+  app.story.tell('held', `Generation ${plan.generation}, release ${choice.release.id}, is held: it runs, and ${serves}.${until} To look at it: ${command} preview ${name}; then ${command} promote ${name}, or ${command} abort ${name}.`, fieldsOf(handover))
+}
+
+export function tellPromotion(handover: Handover): void {
+  const { app, choice, plan } = handover
+  app.story.tell('deploy-started', `Promoting generation ${plan.generation}, release ${choice.release.id}, which was held; ${tellOlder(handover.state, plan)}.`, fieldsOf(handover))
+}
+
+export function tellStillHeld(handover: Handover, reason: string): void {
+  handover.app.story.tell('deploy-failed', `Generation ${handover.plan.generation} is not promoted: ${reason}. It is still held, and what was live serves on.`, fieldsOf(handover))
+}
+
 export function tellLive(handover: Handover, durationMs: number): void {
   const { app, choice, plan } = handover
   const fields = { ...fieldsOf(handover), durationMs }
@@ -55,18 +78,20 @@ const boundItself =
 
 export function tellFailed(
   handover: Handover,
-  failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number },
+  failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number; outcome: 'failed' | 'rolled-back' },
 ): void {
   const { app, choice, plan } = handover
-  const { unit, reason, log, serving, durationMs } = failure
+  const { unit, reason, log, serving, durationMs, outcome } = failure
   const now = serving === undefined ? 'Nothing serves.' : `Generation ${serving} serves on.`
   const lines = [
-    `Release ${choice.release.id} did not become generation ${plan.generation}: ${reason}. ${now}`,
+    outcome === 'failed'
+      ? `Release ${choice.release.id} did not become generation ${plan.generation}: ${reason}. ${now}`
+      : `Release ${choice.release.id} was let in as generation ${plan.generation}, and is rolled back: ${reason}. ${now}`,
     ...(log.length === 0 ? ['It logged nothing.'] : ['Its last lines:', ...salientLines(log).map((line) => `    ${line}`)]),
     ...(log.some((line) => line.includes('EADDRINUSE')) ? [boundItself] : []),
     `See more: ${journalctlCommand(app.paths)} -u ${unit}`,
   ]
-  app.story.tell('deploy-failed', lines.join('\n'), { ...fieldsOf(handover), durationMs })
+  app.story.tell(outcome === 'failed' ? 'deploy-failed' : 'rolled-back', lines.join('\n'), { ...fieldsOf(handover), durationMs })
 }
 
 function fieldsOf({ state, choice, plan }: Handover): EventFields {

@@ -1,6 +1,5 @@
 import { readHistory, type HistoryEntry } from '../release/history.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
-import { readState } from '../release/state.js'
 import type { Report } from '../runtime/report.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { statusOf } from './app-status.js'
@@ -9,7 +8,7 @@ import type { DeployEvent } from './progress.js'
 import { readReport } from './reports.js'
 import { DeployWatch } from './watch-deploys.js'
 import { addSpans, ratesOf, SampleWindow } from './watch-rates.js'
-import { heldStatus, mayAskInstances, watchedPhase, type View, type WatchedInstance } from './watch-view.js'
+import { mayAskInstances, type View, type WatchedInstance } from './watch-view.js'
 
 /** What a look has found that was not there at the look before. */
 export interface Look {
@@ -43,7 +42,6 @@ export class AppWatch {
    */
   async look({ asking }: { asking: boolean }): Promise<Look> {
     const { paths } = this
-    const held = heldStatus(readState(paths).held)
     const status = statusOf(await observeApp(this.places, paths.app, this.systemd))
     const mayAsk = mayAskInstances(paths)
     const reports = asking && mayAsk ? await Promise.all(status.instances.map((instance) => this.ask(instance))) : []
@@ -52,19 +50,20 @@ export class AppWatch {
     const instances = status.instances.map((instance, i): WatchedInstance => {
       const report = reports[i] ?? null
       const counted = report === null ? undefined : this.count(instance.unit, at, report)
-      return { ...instance, phase: watchedPhase(paths, held, instance), report, rates: counted === undefined ? null : ratesOf(counted) }
+      return { ...instance, report, rates: counted === undefined ? null : ratesOf(counted) }
     })
     const total = addSpans(instances.flatMap(({ unit, report }) => (report === null ? [] : (this.windows.get(unit)?.counted() ?? []))))
     this.deploys ??= new DeployWatch(paths, status.deploy?.running === true ? (status.deploy.id ?? undefined) : undefined)
     return {
-      view: { at, status: { ...status, held, instances }, rates: total === undefined ? null : ratesOf(total), mayAsk },
+      view: { at, status: { ...status, instances }, rates: total === undefined ? null : ratesOf(total), mayAsk },
       ended: this.readEnded(),
       deployEvents: this.deploys.read(),
     }
   }
 
   private async ask({ generation, process, pid }: { generation: number; process: number; pid: number | null }): Promise<Report | undefined> {
-    return pid === null ? undefined : (this.options.read ?? readReport)(this.paths, { generation, process })
+    const report = pid === null ? undefined : await (this.options.read ?? readReport)(this.paths, { generation, process })
+    return report !== undefined && isReport(report) ? report : undefined
   }
 
   private count(unit: string, at: number, report: Report): ReturnType<SampleWindow['counted']> {
@@ -85,4 +84,16 @@ export class AppWatch {
     this.entries = history.length
     return history.slice(known)
   }
+}
+
+/** Who answers is the app: it may tell anything. */
+function isReport(report: Report): boolean {
+  const { pid, startedAt, latency, connections, inFlight, webSockets, eventStreams, jobs, requests, errors } = report
+  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+  return (
+    [pid, connections, inFlight, webSockets, eventStreams, jobs, requests, errors].every(isCount) &&
+    typeof report.accepting === 'boolean' && typeof report.draining === 'boolean' &&
+    Number.isFinite(Date.parse(startedAt)) &&
+    Array.isArray(latency) && latency.length <= 1000 && latency.every(isCount)
+  )
 }

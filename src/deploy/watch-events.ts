@@ -1,12 +1,12 @@
 import type { HistoryEntry, HistoryOutcome } from '../release/history.js'
 import type { Report } from '../runtime/report.js'
-import type { AppState } from './app-status.js'
+import type { AppState, AppStatus, InstanceStatus, Phase } from './app-status.js'
 import type { Problem } from './app-problems.js'
 import type { DeployEvent } from './progress.js'
 import type { Look } from './watch-app.js'
 import type { Rates } from './watch-rates.js'
 import type { DrainedRequests, StoryLine } from './watch-story.js'
-import type { View, WatchedInstance, WatchedPhase, WatchedStatus } from './watch-view.js'
+import type { View, WatchedInstance, WatchedStatus } from './watch-view.js'
 
 /** How much an instance, or all of an app, has to do. Numbers that it does not tell are null. */
 export interface Load extends Record<'inFlight' | 'connections' | 'webSockets' | 'eventStreams' | 'jobs', number | null> {
@@ -17,7 +17,7 @@ export interface InstanceLoad extends Load {
   unit: string
   generation: number
   process: number
-  phase: WatchedPhase
+  phase: Phase
   memoryBytes: number | null
   accepting: boolean | null
 }
@@ -31,9 +31,9 @@ interface Common {
 /** What `holdfast watch --json` prints, one object per line; documented in docs/cli.md, and stable. */
 export type WatchEvent = Common &
   (
-    | { type: 'snapshot'; status: Omit<WatchedStatus, 'instances'> & { instances: Omit<WatchedInstance, 'report' | 'rates'>[] }; load: Load; instances: InstanceLoad[] }
+    | { type: 'snapshot'; status: AppStatus; load: Load; instances: InstanceLoad[] }
     | { type: 'state'; from: AppState; to: AppState; serving: boolean; problems: Problem[] }
-    | { type: 'phase'; unit: string; generation: number; process: number; release: string | null; from: WatchedPhase | null; to: WatchedPhase | null; failure: string | null }
+    | { type: 'phase'; unit: string; generation: number; process: number; release: string | null; from: Phase | null; to: Phase | null; failure: string | null }
     | { type: 'deploy'; id: string; event: DeployEvent }
     | {
         type: HistoryOutcome
@@ -55,7 +55,7 @@ export function snapshotEvent(view: View): WatchEvent {
   const { instances, ...status } = view.status
   return {
     type: 'snapshot', at: iso(view.at), app: status.app,
-    status: { ...status, instances: instances.map(({ report: _report, rates: _rates, ...instance }) => instance) },
+    status: { ...status, instances: instances.map(({ report: _report, rates: _rates, ...instance }): InstanceStatus => instance) },
     ...loads(view),
   }
 }
