@@ -41,7 +41,7 @@ export function watchFrame(model: WatchModel, size: FrameSize, now: number): Lin
   const { app, view, story, fault } = model
   const title = view === undefined ? 'looking' : stateWords(view.status)
   const lines: Line[] = [titleLine(app, { text: title, style: view === undefined ? 'dim' : stateStyles[view.status.state] }, now, size.columns)]
-  if (fault !== undefined) lines.push(...indented(`This is from ${view === undefined ? 'nowhere' : `${shortSpan(now - view.at)} ago`}: ${plainText(fault)}`, size.columns, 'red'))
+  if (fault !== undefined) lines.push(...indented(`${view === undefined ? 'Not seen yet' : `As of ${shortSpan(now - view.at)} ago; since then`}: ${plainText(fault)}`, size.columns, 'red'))
   if (view !== undefined) {
     lines.push(...rowLines(headRows(view.status, model.deploy, now)))
     const table = instanceLines(view, size.columns - 2, now)

@@ -19,6 +19,8 @@ interface Subject {
 
 interface Column {
   head: string
+  /** So that the columns stay where they are while numbers change. Default: that of the head. */
+  leastWidth?: number
   side: 'left' | 'right'
   /** What is left out first where there is no room has the highest number; 0: nothing. */
   rank: number
@@ -31,18 +33,18 @@ const phaseStyles: Record<Phase, Style | undefined> = {
 
 const columns: readonly Column[] = [
   { head: '', side: 'left', rank: 0, cell: ({ instance }) => ({ text: instance === undefined ? 'all' : `${instance.generation}.${instance.process}`, style: 'bold' }) },
-  { head: 'PHASE', side: 'left', rank: 0, cell: ({ instance }) => (instance === undefined ? { text: '' } : { text: instance.phase, style: phaseStyles[instance.phase] }) },
-  { head: 'FOR', side: 'right', rank: 1, cell: ({ instance }, now) => ({ text: instance === undefined ? '' : instance.since === null ? '-' : shortSpan(now - Date.parse(instance.since)) }) },
-  { head: 'MEMORY', side: 'right', rank: 2, cell: ({ memory }) => ({ text: memory === null ? '-' : bytesWords(memory) }) },
+  { head: 'PHASE', leastWidth: 8, side: 'left', rank: 0, cell: ({ instance }) => (instance === undefined ? { text: '' } : { text: instance.phase, style: phaseStyles[instance.phase] }) },
+  { head: 'FOR', leastWidth: 6, side: 'right', rank: 1, cell: ({ instance }, now) => ({ text: instance === undefined ? '' : instance.since === null ? '-' : shortSpan(now - Date.parse(instance.since)) }) },
+  { head: 'MEMORY', leastWidth: 6, side: 'right', rank: 2, cell: ({ memory }) => ({ text: memory === null ? '-' : bytesWords(memory) }) },
   { head: 'REQ/S', side: 'right', rank: 0, cell: ({ rates }) => ({ text: rateWords(rates?.requestsPerSecond) }) },
   { head: 'ERR/S', side: 'right', rank: 0, cell: ({ rates }) => ({ text: rateWords(rates?.errorsPerSecond), style: (rates?.errors ?? 0) > 0 ? 'red' : undefined }) },
-  { head: 'P50', side: 'right', rank: 3, cell: ({ rates }) => ({ text: latencyWords(rates?.p50Ms) }) },
-  { head: 'P95', side: 'right', rank: 2, cell: ({ rates }) => ({ text: latencyWords(rates?.p95Ms) }) },
+  { head: 'P50', leastWidth: 6, side: 'right', rank: 3, cell: ({ rates }) => ({ text: latencyWords(rates?.p50Ms) }) },
+  { head: 'P95', leastWidth: 6, side: 'right', rank: 2, cell: ({ rates }) => ({ text: latencyWords(rates?.p95Ms) }) },
   { head: 'IN FLIGHT', side: 'right', rank: 1, cell: ({ report }) => ({ text: countWords(report?.inFlight) }) },
   { head: 'CONNS', side: 'right', rank: 4, cell: ({ report }) => ({ text: countWords(report?.connections) }) },
   { head: 'WEBSOCKETS', side: 'right', rank: 5, cell: ({ report }) => ({ text: countWords(report?.webSockets) }) },
   { head: 'STREAMS', side: 'right', rank: 5, cell: ({ report }) => ({ text: countWords(report?.eventStreams) }) },
-  { head: 'JOBS', side: 'right', rank: 4, cell: ({ report }) => ({ text: countWords(report?.jobs) }) },
+  { head: 'JOBS', side: 'right', rank: 5, cell: ({ report }) => ({ text: countWords(report?.jobs) }) },
   { head: 'PID', side: 'right', rank: 6, cell: ({ instance }) => ({ text: instance === undefined ? '' : instance.pid === null ? '-' : String(instance.pid) }) },
   { head: 'RELEASE', side: 'left', rank: 7, cell: ({ instance }) => ({ text: instance === undefined ? '' : (instance.release ?? '-') }) },
 ]
@@ -61,7 +63,7 @@ export function instanceLines({ status: { instances }, rates }: View, width: num
   const subjects: Subject[] = instances.map((instance) => ({ instance, memory: instance.memoryBytes, rates: instance.rates, report: instance.report }))
   if (instances.length > 1) subjects.push(sumOf(instances, rates))
   const cells = subjects.map((subject) => columns.map((column) => column.cell(subject, now)))
-  const widths = columns.map(({ head }, i) => Math.max(head.length, ...cells.map((row) => textWidth((row[i] as Span).text))))
+  const widths = columns.map(({ head, leastWidth = 0 }, i) => Math.max(head.length, leastWidth, ...cells.map((row) => textWidth((row[i] as Span).text))))
   const shown = chooseColumns(widths, width)
   const tableWidth = shown.reduce((all, i) => all + (widths[i] as number) + gap.length, 0)
   const hasRoom = width - tableWidth >= leastNotes
@@ -75,9 +77,9 @@ export function instanceLines({ status: { instances }, rates }: View, width: num
   for (const [at, subject] of subjects.entries()) {
     const line = row((i) => (cells[at] as Span[])[i] as Span)
     const notes = notesOf(subject, heads)
-    if (notes === '') lines.push(line)
-    else if (hasRoom) lines.push([...line, { text: `${gap}${notes}` }])
-    else lines.push(line, [{ text: `${' '.repeat(widths[0] as number)}${gap}${notes}`, style: 'dim' }])
+    if (notes === undefined) lines.push(line)
+    else if (hasRoom) lines.push([...line, { ...notes, text: `${gap}${notes.text}` }])
+    else lines.push(line, [{ ...notes, text: `${' '.repeat(widths[0] as number)}${gap}${notes.text}` }])
   }
   return lines
 }
@@ -105,17 +107,20 @@ function sumOf(instances: readonly WatchedInstance[], rates: Rates | null): Subj
   }
 }
 
-function notesOf({ instance, report }: Subject, heads: ReadonlySet<string>): string {
-  if (instance === undefined) return ''
+/** What has no column, in a few words. */
+function notesOf({ instance, report }: Subject, heads: ReadonlySet<string>): Span | undefined {
+  if (instance === undefined) return undefined
   const { phase, restarts, failure, status } = instance
   const drains = phase === 'draining' && status !== null ? drainWords(status) : undefined
   const open = drains !== undefined || report === null ? [] : gauges.flatMap(([head, noun, name]) => (heads.has(head) || report[name] === 0 ? [] : number(report[name], noun)))
-  return [
+  // The runtime's own words on what it serves say nothing that the other lines do not.
+  const own = drains !== undefined || status === null || /^(?:serving|running)\b/.test(status) ? undefined : `"${plainText(status)}"`
+  const text = [
     ...(restarts > 0 ? [`restarted ${restarts === 1 ? 'once' : `${restarts} times`}`] : []),
     ...(failure === null ? [] : [plainText(failure)]),
     ...(drains === undefined ? [] : [drains]),
-    // The runtime's own words on what it serves say nothing that the other lines do not.
-    ...(drains !== undefined || status === null || /^serving\b/.test(status) ? [] : [`"${plainText(status)}"`]),
+    ...(own === undefined ? [] : [own]),
     ...(open.length === 0 ? [] : [open.join(', ')]),
   ].join('; ')
+  return text === '' ? undefined : { text, style: failure !== null ? 'red' : drains === undefined ? 'dim' : undefined }
 }
