@@ -39,7 +39,7 @@ export async function activateApp(app: InstalledApp): Promise<void> {
     story.tell('activation', `A connection came, but no release of ${paths.app} is recorded yet.`)
   } else {
     story.tell('activation', `A connection came and nothing ran: starting generation ${live.generation} again.`, live)
-    if (!hasFiles(paths, live.generation)) await prepareInstances(app, chooseRecorded(app, live.release), live.generation, { held: false })
+    if (!hasFiles(paths, live.generation)) await prepareInstances(app, chooseRecorded(app, live.release), live.generation)
     isUpAgain = await reviveLive(app)
   }
   if (isUpAgain) rmSync(backOffFile(paths), { force: true })

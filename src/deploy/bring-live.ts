@@ -24,7 +24,7 @@ export async function bringLive(work: Operation, began: State, release: Release,
     if (now.live?.release !== began.live?.release) throw replaced(work, began, now)
     await refuseStopped(work)
     // What is held is not wanted before somebody has looked at it.
-    return options.hold === undefined ? recordWanted(app.paths, now, release) : now
+    return options.hold === undefined && options.canary?.auto !== false ? recordWanted(app.paths, now, release) : now
   })
   const { kind, generation } = await log.run('handover', (telling) => handOverTo(work, wanted, release, options, (text) => telling.result(text)))
   await prune(work)
@@ -32,7 +32,7 @@ export async function bringLive(work: Operation, began: State, release: Release,
 }
 
 /** How a release is brought up: see `HandoverOrder`. */
-export type Bringing = Pick<HandoverOrder, 'afterDrain' | 'hold' | 'promote'>
+export type Bringing = Pick<HandoverOrder, 'afterDrain' | 'hold' | 'canary' | 'promote'>
 
 /** Whoever stops an app while a deploy of it runs does not expect it back. */
 async function refuseStopped({ app, request, wasStarted }: Operation): Promise<void> {
@@ -67,7 +67,7 @@ async function handOverTo({ app, request, log, signal, since }: Operation, wante
   ordered.catch(() => {})
   const result = await Promise.race([ordered, interrupted])
   if (result.kind === 'failed') throw new StepError('handover-failed', result.reason, result)
-  tell(`generation ${result.generation}${result.kind === 'held' ? ', held' : ''}`)
+  tell(`generation ${result.generation}${result.kind === 'held' ? (bringing.canary === undefined ? ', held' : ', as a canary') : ''}`)
   return result
 }
 

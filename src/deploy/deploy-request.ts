@@ -43,6 +43,8 @@ export interface DeployRequest extends AnyRequest {
   switches: DeploySwitches
   /** It ends as a held generation. */
   hold?: { expiresMs?: number }
+  /** So many of its processes first: see `HandoverOrder`. */
+  canary?: { processes: number; auto: boolean; expiresMs?: number }
 }
 
 export interface RollbackRequest extends AnyRequest {

@@ -1,3 +1,5 @@
+import type { Config } from '../config/model.js'
+import { HoldfastError } from '../errors.js'
 import type { State } from '../release/state.js'
 import { requireStandby } from './instances.js'
 import { readersOf } from './readers-of.js'
@@ -38,8 +40,14 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
   }
 
   const release = await log.run('seal', (telling) => sealRelease(site, checked, { id, touched, install: plans.install }, telling))
-  const { hold } = request
-  return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run', ...(hold === undefined ? {} : { hold }) })
+  const { hold, canary } = request
+  return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run', ...(hold === undefined ? {} : { hold }), ...(canary === undefined ? {} : { canary }) })
+}
+
+/** @throws HoldfastError `config-invalid` */
+function requireProcesses({ request: { canary } }: DeploySite, { processes }: Config): void {
+  if (canary === undefined || canary.processes <= processes) return
+  throw new HoldfastError('config-invalid', `--canary ${canary.processes}: a generation of this release has ${processes} process${processes === 1 ? '' : 'es'} (\`processes\`)`, { hint: `write --canary ${processes}, or a larger \`processes\` into its holdfast.toml` })
 }
 
 async function verify(site: DeploySite, code: CheckedCode['code'], id: string, telling: StepTelling): Promise<CheckedCode> {
@@ -50,6 +58,7 @@ async function verify(site: DeploySite, code: CheckedCode['code'], id: string, t
     for (const line of checked.unitDiff.trimEnd().split('\n')) telling.output(line)
   }
   if (site.request.hold !== undefined) requireStandby(site.app, checked.config)
+  if (site.request.canary !== undefined) requireProcesses(site, checked.config)
   if (checked.version !== undefined) telling.result(`version ${checked.version}`)
   return checked
 }

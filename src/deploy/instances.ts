@@ -5,7 +5,7 @@ import type { Config } from '../config/model.js'
 import { HoldfastError } from '../errors.js'
 import { holdfastCommand } from '../release/command-words.js'
 import { writeInstance } from '../release/instance.js'
-import { holdBack, holdFile, privateSocket, reportSocket } from '../release/standby.js'
+import { holdFile, privateSocket, reportSocket } from '../release/standby.js'
 import { stopFile } from '../release/stop-reason.js'
 import { releaseFolder } from '../release/store.js'
 import type { ListenerEnvironment } from '../runtime/environment.js'
@@ -41,7 +41,7 @@ export function requireStandby(app: InstalledApp, config: Config): void {
 export const privateListener = ({ listen }: Config): string | undefined => (listen.find(({ name }) => name === 'http') ?? listen[0])?.name
 
 /** Writes the files of each instance of a generation. */
-export async function prepareInstances(app: InstalledApp, { release, config }: ReleaseChoice, generation: number, { held }: { held: boolean }): Promise<void> {
+export async function prepareInstances(app: InstalledApp, { release, config }: ReleaseChoice, generation: number): Promise<void> {
   const { paths } = app
   const isPrivate = hasPrivateSocket(app, config)
   const listenerName = privateListener(app.config)
@@ -53,8 +53,7 @@ export async function prepareInstances(app: InstalledApp, { release, config }: R
     ...(tcp?.kind === 'tcp' ? { PORT: String(tcp.port) } : {}),
     ...config.env,
   }
-  const processes = processNumbers(config.processes)
-  for (const process of processes) {
+  for (const process of processNumbers(config.processes)) {
     writeInstance(paths, {
       generation,
       process,
@@ -81,7 +80,6 @@ export async function prepareInstances(app: InstalledApp, { release, config }: R
       dropIn: renderInstanceDropIn(config, { app: paths.app, isPrivate }),
     })
   }
-  if (held) holdBack(paths, processes.map((process) => ({ generation, process })))
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { AppPaths } from '../release/paths.js'
+import { tryReadLive } from '../release/state.js'
 import { isHeldBack } from '../release/standby.js'
 import { instancePattern, parseInstance } from '../units/names.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
@@ -33,8 +34,9 @@ export const isDraining = ({ state }: RunningInstance): boolean => state.active 
 /** Ready, and let in: what answers on the public listeners. */
 export const answers = (paths: AppPaths, instance: RunningInstance): boolean => isServing(instance) && !isHeldBack(paths, instance)
 
-/** The newest generation that answers. */
+/** The live generation, where it answers; else the newest that does. */
 export async function servingGeneration({ systemd, paths }: { systemd: Systemd; paths: AppPaths }): Promise<number | undefined> {
   const serving = (await observeInstances(systemd, paths.app)).filter((instance) => answers(paths, instance)).map(({ generation }) => generation)
-  return serving.length === 0 ? undefined : Math.max(...serving)
+  const live = tryReadLive(paths)?.generation
+  return live !== undefined && serving.includes(live) ? live : serving.length === 0 ? undefined : Math.max(...serving)
 }

@@ -1,6 +1,7 @@
 import type { Held, State } from '../release/state.js'
 import { holdfastCommand, journalctlCommand } from '../release/command-words.js'
 import type { InstalledApp } from './app.js'
+import type { Member } from './let-in.js'
 import type { RunningInstance } from './observe.js'
 import type { Handover, Plan } from './plan.js'
 import type { EventFields } from './story.js'
@@ -27,10 +28,11 @@ export function tellStart(handover: Handover): void {
   for (const note of choice.notes) app.story.tell('setting-ignored', note, fieldsOf(handover))
 }
 
-export function tellReady(handover: Handover, afterMs: number): void {
+export function tellReady(handover: Handover, members: readonly Member[], { afterMs, settleMs }: { afterMs: number; settleMs: number }): void {
   const { app, choice, plan } = handover
-  const settle = choice.config.start.settleMs / 1000
-  app.story.tell('candidate-ready', `Generation ${plan.generation} is ready after ${seconds(afterMs)}; it is watched for ${settle} s.`, {
+  const isWhole = members.length === choice.config.processes
+  const who = isWhole ? `Generation ${plan.generation} is` : members.length === 1 ? `Process ${members[0]?.process} of generation ${plan.generation} is` : `${members.length} processes of generation ${plan.generation} are`
+  app.story.tell('candidate-ready', `${who} ready after ${seconds(afterMs)}; it is watched for ${settleMs / 1000} s.`, {
     ...fieldsOf(handover), durationMs: afterMs,
   })
 }
@@ -40,13 +42,19 @@ export function tellLetIn(handover: Handover, text: string): void {
   handover.app.story.tell('let-in', text, fieldsOf(handover))
 }
 
-export function tellHeld(handover: Handover, { expires }: Held): void {
+/** Of a rolling handover. */
+export function tellReplaced(handover: Handover, unit: string): void {
+  handover.app.story.tell('drain-started', `${unit} told to stop accepting and to drain: a process of generation ${handover.plan.generation} has taken its place.`, fieldsOf(handover))
+}
+
+export function tellHeld(handover: Handover, { expires, kind, processes }: Held): void {
   const { app, choice, plan, state } = handover
   const { paths } = app
   const [command, name] = [holdfastCommand(paths), paths.app]
   const until = expires === undefined ? '' : ` It is discarded at ${expires}.`
   const serves = state.live === undefined ? 'nothing is live yet' : `generation ${state.live.generation} serves on`
-  app.story.tell('held', `Generation ${plan.generation}, release ${choice.release.id}, is held: it runs, and ${serves}.${until} To look at it: ${command} preview ${name}; then ${command} promote ${name}, or ${command} abort ${name}.`, fieldsOf(handover))
+  const what = kind === 'hold' ? 'is held: it runs' : `has ${processes} of ${choice.config.processes} processes that answer`
+  app.story.tell('held', `Generation ${plan.generation}, release ${choice.release.id}, ${what}, and ${serves}.${until} To look at it: ${command} preview ${name}; then ${command} promote ${name}, or ${command} abort ${name}.`, fieldsOf(handover))
 }
 
 export function tellPromotion(handover: Handover): void {
