@@ -79,7 +79,7 @@ const isBusy = ({ status: { state, deploy, instances } }: View): boolean =>
 async function readDrains(systemd: Systemd, app: string, before: View, { view }: Look): Promise<Map<number, DrainedRequests>> {
   const drains = new Map<number, DrainedRequests>()
   for (const { generation, since } of findDrained(before, view)) {
-    const drain = await readDrain(systemd, app, generation, since - slackMs)
+    const drain = await readDrain(systemd, app, generation, (since ?? before.at) - slackMs)
     if (drain !== undefined) drains.set(generation, drain)
   }
   return drains

@@ -31,6 +31,7 @@ export class AppWatch {
   private readonly windows = new Map<string, SampleWindow>()
   private deploys: DeployWatch | undefined
   private entries: number | undefined
+  private readonly begunAt = Date.now()
 
   constructor(private readonly places: Places, app: string, private readonly systemd: Systemd, private readonly options: AppWatchOptions) {
     this.paths = pathsOf(places, app)
@@ -67,7 +68,7 @@ export class AppWatch {
   }
 
   private count(unit: string, at: number, report: Report): ReturnType<SampleWindow['counted']> {
-    const window = this.windows.get(unit) ?? new SampleWindow(this.options.windowMs)
+    const window = this.windows.get(unit) ?? new SampleWindow(this.options.windowMs, this.begunAt)
     this.windows.set(unit, window)
     window.add({ at, report })
     return window.counted()

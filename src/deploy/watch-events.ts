@@ -42,7 +42,7 @@ export type WatchEvent = Common &
         /** Of `held` alone. */
         expires?: string | null
       }
-    | { type: 'drained'; generation: number; release: string | null; durationMs: number; requestsAnswered: number | null; requestsAborted: number | null; requestsCut: number | null }
+    | { type: 'drained'; generation: number; release: string | null; durationMs: number | null; requestsAnswered: number | null; requestsAborted: number | null; requestsCut: number | null }
     | { type: 'story'; event: string; text: string; generation: number | null; release: string | null }
     | { type: 'rates'; load: Load; instances: InstanceLoad[] }
     | { type: 'uninstalled' }
@@ -65,12 +65,19 @@ export const ratesEvent = (view: View): WatchEvent => ({ type: 'rates', at: iso(
 export const storyEvent = (app: string, { at, event, text, generation, release }: StoryLine): WatchEvent =>
   ({ type: 'story', at: iso(at), app, event, text, generation, release })
 
-/** Generations of which something was draining, and nothing is there any more, with the begin of their drain in milliseconds. */
-export function findDrained(before: View, view: View): { generation: number; release: string | null; since: number }[] {
-  const gone = before.status.instances.filter(({ phase, generation }) => phase === 'draining' && !view.status.instances.some((now) => now.generation === generation))
+/** The phases of what has answered, and drains before it ends. */
+const answered: readonly Phase[] = ['live', 'canary', 'ready', 'draining']
+
+/**
+ * Generations that have answered and of which nothing is there any more. A short drain may lie between two looks.
+ * @returns with the begin of the drain in milliseconds, where that was seen
+ */
+export function findDrained(before: View, view: View): { generation: number; release: string | null; since: number | null }[] {
+  const gone = before.status.instances.filter(({ phase, generation }) => answered.includes(phase) && !view.status.instances.some((now) => now.generation === generation))
   return [...new Set(gone.map(({ generation }) => generation))].map((generation) => {
     const own = gone.filter((instance) => instance.generation === generation)
-    return { generation, release: own[0]?.release ?? null, since: Math.min(...own.map(({ since }) => (since === null ? before.at : Date.parse(since)))) }
+    const begun = own.flatMap(({ phase, since }) => (phase === 'draining' && since !== null ? Date.parse(since) : []))
+    return { generation, release: own[0]?.release ?? null, since: begun.length === 0 ? null : Math.min(...begun) }
   })
 }
 
@@ -109,7 +116,7 @@ function endedEvent({ at, outcome, kind, by, generation, release, from, step, re
 function drainedEvents(before: View, view: View, drains: ReadonlyMap<number, DrainedRequests>, common: Common): WatchEvent[] {
   return findDrained(before, view).map(({ generation, release, since }): WatchEvent => {
     const { requestsAnswered = null, requestsAborted = null, requestsCut = null } = drains.get(generation) ?? {}
-    return { type: 'drained', ...common, generation, release, durationMs: Math.max(0, view.at - since), requestsAnswered, requestsAborted, requestsCut }
+    return { type: 'drained', ...common, generation, release, durationMs: since === null ? null : Math.max(0, view.at - since), requestsAnswered, requestsAborted, requestsCut }
   })
 }
 

@@ -11,7 +11,7 @@ export interface WatchOptions {
   app: string | undefined
   /** The time over which rates are counted, in milliseconds. */
   windowMs: number
-  /** How long until the next look, in milliseconds; asked after each one. Never under a second, but for something that happens. */
+  /** How long until all are looked at again, in milliseconds; asked after each time. */
   everyMs(): number
   /** Whether the next look is to ask the instances for their reports. */
   asking(): boolean
@@ -21,60 +21,68 @@ export interface WatchOptions {
   failed(app: string, error: HoldfastError): void
   /** Uninstalled. */
   gone(app: string): void | Promise<void>
-  /** All apps have been looked at. */
+  /** What was to be looked at has been. */
   passed(): void | Promise<void>
   signal: AbortSignal
 }
 
 /** After something has happened, the next thing waits so long at least, in milliseconds. */
 const gapMs = 500
-/** Looks take no larger share of the time than this. */
-const mostShare = 0.1
+/** Looking at all apps takes no larger share of the time than this. */
+const mostShare = 0.25
 
 /**
- * Looks at apps again and again, at once where the journal says that something has happened. Ends with the signal, and
- * where the one app is gone.
+ * Looks at apps again and again, and at one at once where the journal says that something has happened to it. Ends with
+ * the signal, and where the one app is gone.
  * @throws HoldfastError `not-installed` at the first look
  */
 export async function watchApps(places: Places, systemd: Systemd, options: WatchOptions): Promise<void> {
   const { signal } = options
   const watched = new Map<string, { watch: AppWatch; last: View | undefined }>()
   const pause = new Pause(signal)
-  const ownsUnit = (unit: string): boolean => [...watched.keys()].some((app) => unit === `${app}.service` || unit.startsWith(`${app}@`) || unit.startsWith(`${app}-`))
   const stop = followStory(places.scope, () => [...watched.keys()], (app, line) => {
     options.story(app, line)
-    pause.wake()
+    pause.wake(app)
   }, (unit) => {
-    if (ownsUnit(unit)) pause.wake()
+    for (const app of watched.keys()) if (unit === `${app}.service` || unit.startsWith(`${app}@`) || unit.startsWith(`${app}-`)) pause.wake(app)
   })
+
+  const forget = async (app: string): Promise<void> => {
+    watched.delete(app)
+    await options.gone(app)
+  }
+  const look = async (app: string): Promise<void> => {
+    const one = watched.get(app) ?? { watch: new AppWatch(places, app, systemd, options), last: undefined }
+    watched.set(app, one)
+    try {
+      const seen = await one.watch.look({ asking: options.asking() })
+      if (signal.aborted) return
+      await options.looked(app, seen, one.last)
+      one.last = seen.view
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error
+      if (error.code !== 'not-installed') options.failed(app, error)
+      else if (options.app !== undefined && one.last === undefined) throw error
+      else await forget(app)
+    }
+  }
+
   try {
-    for (let isFirst = true; !signal.aborted; isFirst = false) {
+    for (let dueAt = -Infinity; !signal.aborted; ) {
       const began = performance.now()
+      const isDue = began >= dueAt
       const names = options.app === undefined ? installedApps(places).sort() : [options.app]
-      for (const name of [...watched.keys()].filter((one) => !names.includes(one))) {
-        watched.delete(name)
-        await options.gone(name)
-      }
-      for (const name of names) {
-        const one = watched.get(name) ?? { watch: new AppWatch(places, name, systemd, options), last: undefined }
-        watched.set(name, one)
-        try {
-          const look = await one.watch.look({ asking: options.asking() })
-          if (signal.aborted) return
-          await options.looked(name, look, one.last)
-          one.last = look.view
-        } catch (error) {
-          if (!(error instanceof HoldfastError) || (isFirst && options.app !== undefined && error.code === 'not-installed')) throw error
-          if (error.code === 'not-installed') {
-            watched.delete(name)
-            await options.gone(name)
-            if (options.app !== undefined) return
-          } else options.failed(name, error)
-        }
+      for (const app of watched.keys()) if (!names.includes(app)) await forget(app)
+      const woken = pause.takeWoken()
+      for (const app of isDue ? names : names.filter((name) => woken.has(name))) {
+        await look(app)
+        if (signal.aborted || (options.app !== undefined && !watched.has(app))) return
       }
       await options.passed()
-      const tookMs = performance.now() - began
-      await pause.wait({ atLeastMs: Math.max(gapMs, tookMs / mostShare) - tookMs, atMostMs: Math.max(options.everyMs(), tookMs / mostShare) - tookMs })
+      const now = performance.now()
+      if (isDue) dueAt = now + Math.max(options.everyMs() - (now - began), (now - began) * (1 / mostShare - 1))
+      else dueAt = Math.min(dueAt, now + options.everyMs())
+      await pause.wait({ atLeastMs: Math.min(gapMs, dueAt - now), atMostMs: dueAt - now })
     }
   } finally {
     stop()
@@ -83,23 +91,28 @@ export async function watchApps(places: Places, systemd: Systemd, options: Watch
 
 /** A pause that something may end early. */
 class Pause {
-  private isAwake = false
+  private woken = new Set<string>()
   private end: (() => void) | undefined
 
   constructor(private readonly signal: AbortSignal) {
     signal.addEventListener('abort', () => this.end?.())
   }
 
-  wake(): void {
-    this.isAwake = true
+  wake(app: string): void {
+    this.woken.add(app)
     this.end?.()
   }
 
+  /** What has happened from now on may be too late for the look that is begun. */
+  takeWoken(): ReadonlySet<string> {
+    const woken = this.woken
+    this.woken = new Set()
+    return woken
+  }
+
   async wait({ atLeastMs, atMostMs }: { atLeastMs: number; atMostMs: number }): Promise<void> {
-    // What has happened during the look may have come too late for it.
     await this.sleep(atLeastMs, () => this.signal.aborted)
-    await this.sleep(atMostMs - atLeastMs, () => this.isAwake || this.signal.aborted)
-    this.isAwake = false
+    await this.sleep(atMostMs - atLeastMs, () => this.woken.size > 0 || this.signal.aborted)
   }
 
   private async sleep(ms: number, isOver: () => boolean): Promise<void> {

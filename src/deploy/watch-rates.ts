@@ -34,15 +34,17 @@ export interface Rates {
 export class SampleWindow {
   private samples: Sample[] = []
 
-  /** @param windowMs the time to look back over */
-  constructor(private readonly windowMs: number) {}
+  /**
+   * @param windowMs the time to look back over
+   * @param sinceMs when the watching began, in milliseconds since 1970: all that an instance which is younger has done counts
+   */
+  constructor(private readonly windowMs: number, private readonly sinceMs: number) {}
 
   add(sample: Sample): void {
     const last = this.samples.at(-1)
     if (last !== undefined && !isSameRun(last.report, sample.report)) this.samples = []
     const begun = Date.parse(sample.report.startedAt)
-    // Counted from nothing on: whole from its first report.
-    if (this.samples.length === 0 && sample.at - begun < this.windowMs) {
+    if (this.samples.length === 0 && begun < sample.at && (begun >= this.sinceMs || sample.at - begun < this.windowMs)) {
       this.samples.push({ at: begun, report: { ...sample.report, requests: 0, errors: 0, latency: [] } })
     }
     this.samples.push(sample)

@@ -137,19 +137,19 @@ export class Terminal {
     await mustRun('stty', ['-F', terminal, 'cols', String(columns), 'rows', String(rows)])
   }
 
-  /** The process below script(1) whose command line has this in it. */
+  /** The first process below script(1) that is a node whose command line has this in it; empty: any process. */
   pidOf(part: string): number {
     const below = (parent: number): number[] => {
       const own = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => parentOf(pid) === parent)
       return own.flatMap((pid) => [pid, ...below(pid)])
     }
-    const found = below(this.child.pid as number).find((pid) => read(`/proc/${pid}/cmdline`).includes(part))
+    const found = below(this.child.pid as number).find((pid) => part === '' || (read(`/proc/${pid}/cmdline`).startsWith(process.execPath) && read(`/proc/${pid}/cmdline`).includes(part)))
     if (found === undefined) throw new Error(`no process of the terminal has ${part}`)
     return found
   }
 
   /** Until the screen shows it. @returns the text of the screen */
-  async shows(what: RegExp | string, timeoutMs = 15_000): Promise<string> {
+  async shows(what: RegExp | string, timeoutMs = 30_000): Promise<string> {
     const shown = (): string | undefined => {
       const text = this.screen.text()
       return (typeof what === 'string' ? text.includes(what) : what.test(text)) ? text : undefined
@@ -160,7 +160,7 @@ export class Terminal {
   }
 
   /** Until the command has ended. @returns its exit status */
-  async end(timeoutMs = 10_000): Promise<number> {
+  async end(timeoutMs = 20_000): Promise<number> {
     await waitFor('the command has ended', () => this.status !== undefined, { timeoutMs })
     return this.status as number
   }
