@@ -28,6 +28,9 @@ export interface FrameSize {
   rows: number
 }
 
+/** A reason may be as long as somebody made it. */
+const mostRowLines = 4
+
 /** How many events are shown where there is room. */
 export const mostEvents = 8
 
@@ -43,7 +46,7 @@ export function watchFrame(model: WatchModel, size: FrameSize, now: number): Lin
   const lines: Line[] = [titleLine(app, { text: title, style: view === undefined ? 'dim' : stateStyles[view.status.state] }, now, size.columns)]
   if (fault !== undefined) lines.push(...indented(`${view === undefined ? 'Not seen yet' : `As of ${shortSpan(now - view.at)} ago; since then`}: ${plainText(fault)}`, size.columns, 'red'))
   if (view !== undefined) {
-    lines.push(...rowLines(headRows(view.status, model.deploy, now)))
+    lines.push(...rowLines(headRows(view.status, model.deploy, now), size.columns))
     const table = instanceLines(view, size.columns - 2, now)
     if (table.length > 0) lines.push([], ...table.map((line) => [{ text: '  ' }, ...line]))
     if (!view.mayAsk && table.length > 0) lines.push(...indented(`Requests, latency and connections are for root to see: sudo ${holdfastCommand(view.status)} status ${app} --watch`, size.columns, 'dim'))
@@ -118,9 +121,13 @@ function deployRows({ kind, by, what, since, step }: NonNullable<WatchedStatus['
   return rows
 }
 
-function rowLines(rows: readonly Row[]): Line[] {
+/** Rows of a label and a text, which goes on below itself where it is long; somebody else's line does not. */
+function rowLines(rows: readonly Row[], columns: number): Line[] {
   const width = Math.max(...rows.map(([label]) => label.length))
-  return rows.map(([label, text, style]) => [{ text: `  ${label.padEnd(width)}  `, style: 'dim' }, { text, style }])
+  return rows.flatMap(([label, text, style]) => {
+    const texts = style === 'dim' ? [text] : wrapText(text, Math.max(1, columns - width - 4)).slice(0, mostRowLines)
+    return texts.map((one, i): Line => [{ text: `  ${(i === 0 ? label : '').padEnd(width)}  `, style: 'dim' }, { text: one, style }])
+  })
 }
 
 function eventLine({ at, event, text }: StoryLine, now: number): Line {

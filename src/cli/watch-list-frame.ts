@@ -1,4 +1,4 @@
-import { holdfastCommand } from '../release/command-words.js'
+import { plainText } from '../deploy/foreign-text.js'
 import type { View } from '../deploy/watch-view.js'
 import { padText, textWidth, type Line, type Span } from './terminal-line.js'
 import { fitLines, stateStyles, titleLine, type FrameSize } from './watch-frame.js'
@@ -29,7 +29,7 @@ export function listFrame(apps: readonly ListedApp[], size: FrameSize, now: numb
 
 function appCells({ app, view, fault }: ListedApp, now: number): Span[] {
   const name: Span = { text: app, style: 'bold' }
-  if (view === undefined || fault !== undefined) return [name, { text: fault === undefined ? 'looking' : 'unknown', style: 'red' }, ...Array.from({ length: 5 }, () => ({ text: '-' })), { text: fault ?? '' }]
+  if (view === undefined || fault !== undefined) return [name, { text: fault === undefined ? 'looking' : 'unknown', style: 'red' }, ...Array.from({ length: 5 }, () => ({ text: '-' })), { text: plainText(fault ?? ''), style: 'red' }]
   const { status, rates } = view
   const { live, problems } = status
   return [
@@ -40,7 +40,7 @@ function appCells({ app, view, fault }: ListedApp, now: number): Span[] {
     { text: rateWords(rates?.requestsPerSecond) },
     { text: rateWords(rates?.errorsPerSecond), style: (rates?.errors ?? 0) > 0 ? 'red' : undefined },
     { text: latencyWords(rates?.p95Ms) },
-    problems.length === 0 ? { text: runsWords(view) } : { text: `${problems.length} problem${problems.length === 1 ? '' : 's'}: ${holdfastCommand(status)} status ${app}`, style: 'red' },
+    problems[0] === undefined ? { text: runsWords(view) } : { text: plainText(problems[0].what), style: 'red' },
   ]
 }
 

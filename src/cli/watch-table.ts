@@ -1,8 +1,7 @@
 import type { Phase } from '../deploy/app-status.js'
 import { plainText } from '../deploy/foreign-text.js'
 import type { Rates } from '../deploy/watch-rates.js'
-import type { View, WatchedInstance } from '../deploy/watch-view.js'
-import type { Report } from '../runtime/report.js'
+import { gaugesOf, sumGauges, type Gauges, type View, type WatchedInstance } from '../deploy/watch-view.js'
 import { number } from '../runtime/waiting.js'
 import { padText, textWidth, type Line, type Span, type Style } from './terminal-line.js'
 import { countWords, latencyWords, rateWords, shortSpan } from './watch-words.js'
@@ -13,8 +12,7 @@ interface Subject {
   instance: WatchedInstance | undefined
   memory: number | null
   rates: Rates | null
-  /** Sums, of all instances. */
-  report: Pick<Report, 'inFlight' | 'connections' | 'webSockets' | 'eventStreams' | 'jobs'> | null
+  gauges: Gauges | null
 }
 
 interface Column {
@@ -40,17 +38,17 @@ const columns: readonly Column[] = [
   { head: 'ERR/S', side: 'right', rank: 0, cell: ({ rates }) => ({ text: rateWords(rates?.errorsPerSecond), style: (rates?.errors ?? 0) > 0 ? 'red' : undefined }) },
   { head: 'P50', leastWidth: 6, side: 'right', rank: 3, cell: ({ rates }) => ({ text: latencyWords(rates?.p50Ms) }) },
   { head: 'P95', leastWidth: 6, side: 'right', rank: 2, cell: ({ rates }) => ({ text: latencyWords(rates?.p95Ms) }) },
-  { head: 'IN FLIGHT', side: 'right', rank: 1, cell: ({ report }) => ({ text: countWords(report?.inFlight) }) },
-  { head: 'CONNS', side: 'right', rank: 4, cell: ({ report }) => ({ text: countWords(report?.connections) }) },
-  { head: 'WEBSOCKETS', side: 'right', rank: 5, cell: ({ report }) => ({ text: countWords(report?.webSockets) }) },
-  { head: 'STREAMS', side: 'right', rank: 5, cell: ({ report }) => ({ text: countWords(report?.eventStreams) }) },
-  { head: 'JOBS', side: 'right', rank: 5, cell: ({ report }) => ({ text: countWords(report?.jobs) }) },
+  { head: 'IN FLIGHT', side: 'right', rank: 1, cell: ({ gauges }) => ({ text: countWords(gauges?.inFlight) }) },
+  { head: 'CONNS', side: 'right', rank: 4, cell: ({ gauges }) => ({ text: countWords(gauges?.connections) }) },
+  { head: 'WEBSOCKETS', side: 'right', rank: 5, cell: ({ gauges }) => ({ text: countWords(gauges?.webSockets) }) },
+  { head: 'STREAMS', side: 'right', rank: 5, cell: ({ gauges }) => ({ text: countWords(gauges?.eventStreams) }) },
+  { head: 'JOBS', side: 'right', rank: 5, cell: ({ gauges }) => ({ text: countWords(gauges?.jobs) }) },
   { head: 'PID', side: 'right', rank: 6, cell: ({ instance }) => ({ text: instance === undefined ? '' : instance.pid === null ? '-' : String(instance.pid) }) },
   { head: 'RELEASE', side: 'left', rank: 7, cell: ({ instance }) => ({ text: instance === undefined ? '' : (instance.release ?? '-') }) },
 ]
 
 /** Of these, what has no column of its own stands among the notes. */
-const gauges = [['CONNS', 'connection', 'connections'], ['WEBSOCKETS', 'WebSocket', 'webSockets'], ['STREAMS', 'event stream', 'eventStreams'], ['JOBS', 'job', 'jobs']] as const
+const countedNouns = [['CONNS', 'connection', 'connections'], ['WEBSOCKETS', 'WebSocket', 'webSockets'], ['STREAMS', 'event stream', 'eventStreams'], ['JOBS', 'job', 'jobs']] as const
 
 /** Between columns. */
 const gap = '  '
@@ -60,7 +58,7 @@ const leastNotes = 40
 /** The instances of an app, with a row for all where there are several. Pure. @param width of the screen, in columns */
 export function instanceLines({ status: { instances }, rates }: View, width: number, now: number): Line[] {
   if (instances.length === 0) return []
-  const subjects: Subject[] = instances.map((instance) => ({ instance, memory: instance.memoryBytes, rates: instance.rates, report: instance.report }))
+  const subjects: Subject[] = instances.map((instance) => ({ instance, memory: instance.memoryBytes, rates: instance.rates, gauges: gaugesOf(instance) }))
   if (instances.length > 1) subjects.push(sumOf(instances, rates))
   const cells = subjects.map((subject) => columns.map((column) => column.cell(subject, now)))
   const widths = columns.map(({ head, leastWidth = 0 }, i) => Math.max(head.length, leastWidth, ...cells.map((row) => textWidth((row[i] as Span).text))))
@@ -95,24 +93,21 @@ function chooseColumns(widths: readonly number[], width: number): number[] {
 }
 
 function sumOf(instances: readonly WatchedInstance[], rates: Rates | null): Subject {
-  const reports = instances.flatMap(({ report }) => report ?? [])
   const memories = instances.flatMap(({ memoryBytes }) => memoryBytes ?? [])
-  const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0)
-  const of = (name: 'inFlight' | 'connections' | 'webSockets' | 'eventStreams' | 'jobs'): number => sum(reports.map((report) => report[name]))
   return {
     instance: undefined,
-    memory: memories.length === 0 ? null : sum(memories),
+    memory: memories.length === 0 ? null : memories.reduce((all, one) => all + one, 0),
     rates,
-    report: reports.length === 0 ? null : { inFlight: of('inFlight'), connections: of('connections'), webSockets: of('webSockets'), eventStreams: of('eventStreams'), jobs: of('jobs') },
+    gauges: sumGauges(instances.flatMap((instance) => gaugesOf(instance) ?? [])),
   }
 }
 
 /** What has no column, in a few words. */
-function notesOf({ instance, report }: Subject, heads: ReadonlySet<string>): Span | undefined {
+function notesOf({ instance, gauges }: Subject, heads: ReadonlySet<string>): Span | undefined {
   if (instance === undefined) return undefined
   const { phase, restarts, failure, status } = instance
   const drains = phase === 'draining' && status !== null ? drainWords(status) : undefined
-  const open = drains !== undefined || report === null ? [] : gauges.flatMap(([head, noun, name]) => (heads.has(head) || report[name] === 0 ? [] : number(report[name], noun)))
+  const open = drains !== undefined || gauges === null ? [] : countedNouns.flatMap(([head, noun, name]) => (heads.has(head) || gauges[name] === 0 ? [] : number(gauges[name], noun)))
   // The runtime's own words on what it serves say nothing that the other lines do not.
   const own = drains !== undefined || status === null || /^(?:serving|running)\b/.test(status) ? undefined : `"${plainText(status)}"`
   const text = [

@@ -1,15 +1,14 @@
 import type { HistoryEntry, HistoryOutcome } from '../release/history.js'
-import type { Report } from '../runtime/report.js'
 import type { AppState, AppStatus, InstanceStatus, Phase } from './app-status.js'
 import type { Problem } from './app-problems.js'
 import type { DeployEvent } from './progress.js'
 import type { Look } from './watch-app.js'
 import type { Rates } from './watch-rates.js'
 import type { DrainedRequests, StoryLine } from './watch-story.js'
-import type { View, WatchedInstance, WatchedStatus } from './watch-view.js'
+import { gaugesOf, sumGauges, type Gauges, type View, type WatchedInstance, type WatchedStatus } from './watch-view.js'
 
 /** How much an instance, or all of an app, has to do. Numbers that it does not tell are null. */
-export interface Load extends Record<'inFlight' | 'connections' | 'webSockets' | 'eventStreams' | 'jobs', number | null> {
+export interface Load extends Record<keyof Gauges, number | null> {
   rates: Rates | null
 }
 
@@ -125,18 +124,14 @@ function stateEvents(before: WatchedStatus, { state, serving, problems }: Watche
   return same ? [] : [{ type: 'state', ...common, from: before.state, to: state, serving, problems }]
 }
 
+const unknown: Record<keyof Gauges, null> = { inFlight: null, connections: null, webSockets: null, eventStreams: null, jobs: null }
+
 function loads({ status: { instances }, rates }: View): { load: Load; instances: InstanceLoad[] } {
-  const told = instances.flatMap(({ report }) => report ?? [])
-  const sum = (of: (report: Report) => number): number | null => (told.length === 0 ? null : told.reduce((all, report) => all + of(report), 0))
   return {
-    load: {
-      inFlight: sum(({ inFlight }) => inFlight), connections: sum(({ connections }) => connections), webSockets: sum(({ webSockets }) => webSockets),
-      eventStreams: sum(({ eventStreams }) => eventStreams), jobs: sum(({ jobs }) => jobs), rates,
-    },
-    instances: instances.map(({ unit, generation, process, phase, memoryBytes, report, rates: own }) => ({
-      unit, generation, process, phase, memoryBytes, accepting: report?.accepting ?? null,
-      inFlight: report?.inFlight ?? null, connections: report?.connections ?? null, webSockets: report?.webSockets ?? null,
-      eventStreams: report?.eventStreams ?? null, jobs: report?.jobs ?? null, rates: own,
-    })),
+    load: { ...(sumGauges(instances.flatMap((instance) => gaugesOf(instance) ?? [])) ?? unknown), rates },
+    instances: instances.map((instance) => {
+      const { unit, generation, process, phase, memoryBytes, report } = instance
+      return { unit, generation, process, phase, memoryBytes, accepting: report?.accepting ?? null, ...(gaugesOf(instance) ?? unknown), rates: instance.rates }
+    }),
   }
 }

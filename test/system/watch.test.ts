@@ -55,7 +55,7 @@ it('shows a person a deploy under load, phase by phase, on a screen of any size'
   expect(both).toMatch(/Generation 2 is live: release /)
   expectSuccess(await deploy)
 
-  expect(both).toMatch(/waits for .*1 request/)
+  await terminal.shows(/^ +1\.1 +draining +.* 1 +1\n +waits for 1 request$/m)
 
   await terminal.resize({ columns: 200, rows: 50 })
   await terminal.shows(/IN FLIGHT +CONNS +WEBSOCKETS +STREAMS +JOBS +PID +RELEASE$/m)
