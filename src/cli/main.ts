@@ -72,10 +72,28 @@ program
   .description('show how an app is doing, or a line for each app')
   .argument('[app]')
   .option('--json', 'for programs; docs/cli.md tells the shape')
-  .addHelpText('after', '\nExit status: 0 live and as recorded; 1 serving, but something is wrong; 2 not installed; 3 not serving.')
-  .action(async (app: string | undefined, options: { json?: boolean }) => {
+  .option('--watch', 'a live view, until q or Ctrl-C')
+  .addHelpText('after', '\nExit status: 0 live and as recorded; 1 serving, but something is wrong; 2 not installed; 3 not serving. With --watch: 0.')
+  .action(async (app: string | undefined, options: { json?: boolean; watch?: boolean }) => {
+    if (options.watch === true) {
+      const { watchCommand } = await import('./watch.js')
+      process.exitCode = await watchCommand(app, { ...globals(), ...options })
+      return
+    }
     const { statusCommand } = await import('./status.js')
     process.exitCode = await statusCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('watch')
+  .description('a live view of an app, or of all; with --json a stream of events')
+  .argument('[app]')
+  .option('--json', 'one event per line, for programs; docs/cli.md tells the shape')
+  .option('--interval <seconds>', 'with --json: how often rates are told (default: 5)')
+  .addHelpText('after', '\nIt changes nothing. Ends with q, Ctrl-C or SIGTERM, and status 0.')
+  .action(async (app: string | undefined, options: { json?: boolean; interval?: string }) => {
+    const { watchCommand } = await import('./watch.js')
+    process.exitCode = await watchCommand(app, { ...globals(), ...options })
   })
 
 program
