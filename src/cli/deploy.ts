@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { isatty } from 'node:tty'
+import { parseDuration } from '../config/duration.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { ownIdentity } from '../deploy/deploy-owner.js'
 import { planDeploy } from '../deploy/deploy-plan.js'
@@ -31,6 +32,11 @@ export interface DeployOptions extends ClientOptions {
   install?: boolean
   migrate?: boolean
   migrateOnly?: boolean
+  hold?: boolean
+  canary?: string
+  auto?: boolean
+  /** A duration. */
+  expires?: string
   dryRun?: boolean
   to?: string
 }
@@ -48,6 +54,7 @@ export interface RemoteClient {
 export async function deployCommand(words: readonly string[], options: DeployOptions): Promise<number> {
   if (options.migrateOnly === true && options.migrate === false) throw usage('--migrate-only and --no-migrate together leave nothing to do', 'leave one of them out')
   if (options.overlaySha256 !== undefined && options.overlay === undefined) throw usage('--overlay-sha256 is the checksum of an overlay, and there is none', 'add --overlay ARCHIVE')
+  const waiting = readWaiting(options)
   if (options.to !== undefined) {
     const { deployRemotely } = await import('./remote.js')
     return deployRemotely(options.to, words, options)
@@ -63,7 +70,30 @@ export async function deployCommand(words: readonly string[], options: DeployOpt
   if (inputs === 2 && remote === undefined) throw usage('the source and the overlay cannot both be standard input', 'give one of them as a file')
   if (inputs > 0 && isatty(0)) throw usage('standard input is a terminal, and an archive is expected there', 'tar -cz -C FOLDER . | holdfast deploy APP -')
   if (options.dryRun === true) return showPlan(app, source, overlay, options)
-  return operateInUnit(app, requestOf(app, source, overlay, options), { source, overlay }, options)
+  return operateInUnit(app, { ...requestOf(app, source, overlay, options), ...waiting }, { source, overlay }, options)
+}
+
+/** Where it stops, or has a look. */
+function readWaiting({ hold, canary, auto, expires, migrateOnly }: DeployOptions): Pick<DeployRequest, 'hold' | 'canary'> {
+  if (hold === true && canary !== undefined) throw usage('--hold and --canary exclude each other: one lets no process in, the other some', 'leave one of them out')
+  if (auto === true && canary === undefined) throw usage('--auto is about --canary', 'add --canary COUNT, or leave it out: a deploy goes on by itself')
+  const waits = hold === true || (canary !== undefined && auto !== true)
+  if (waits && migrateOnly === true) throw usage('with --migrate-only nothing of the release runs that could wait', 'leave one of them out')
+  if (expires !== undefined && !waits) throw usage('--expires is about what waits for a promotion, and nothing does', 'add --hold or --canary COUNT')
+  const expiry = expires === undefined ? {} : { expiresMs: readExpiry(expires) }
+  if (hold === true) return { hold: expiry }
+  return canary === undefined ? {} : { canary: { processes: readCanaries(canary), auto: auto === true, ...expiry } }
+}
+
+function readExpiry(text: string): number {
+  const ms = parseDuration(text)
+  if (ms !== undefined && ms >= 1000) return ms
+  throw usage(`--expires ${JSON.stringify(text)} is no time of a second or more`, 'write it as 30min or 2h')
+}
+
+function readCanaries(text: string): number {
+  if (/^[1-9]\d{0,2}$/.test(text)) return Number(text)
+  throw usage(`--canary ${JSON.stringify(text)}: expected a number of processes, from 1`, '--canary 1')
 }
 
 const surroundings = (): { cwd: string; kindOf: (path: string) => PathKind } => ({ cwd: process.cwd(), kindOf })
@@ -121,8 +151,9 @@ export const overlayWords = (overlay: AskedSource | undefined): string[] =>
   overlay === undefined ? [] : ['--overlay', ...sourceArguments(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]
 
 /** The switches as they were given. */
-export const switchWords = ({ install, migrate, migrateOnly }: DeployOptions): string[] => [
+export const switchWords = ({ install, migrate, migrateOnly, hold, canary, auto, expires }: DeployOptions): string[] => [
   ...(install === false ? ['--no-install'] : []), ...(migrate === false ? ['--no-migrate'] : []), ...(migrateOnly === true ? ['--migrate-only'] : []),
+  ...(hold === true ? ['--hold'] : []), ...(canary === undefined ? [] : ['--canary', canary]), ...(auto === true ? ['--auto'] : []), ...(expires === undefined ? [] : ['--expires', expires]),
 ]
 
 async function showPlan(app: InstalledApp, source: AskedSource, overlay: AskedSource | undefined, options: DeployOptions): Promise<number> {

@@ -3,6 +3,7 @@ import { recordRefusal } from '../deploy/record.js'
 import { reviveLive } from '../deploy/activate.js'
 import type { InstalledApp } from '../deploy/app.js'
 import { handOver } from '../deploy/handover.js'
+import { promote } from '../deploy/promotion.js'
 import { servingGeneration } from '../deploy/observe.js'
 import { tellTo } from '../deploy/story.js'
 import { writeResult, type OrderResult } from '../deploy/order.js'
@@ -45,10 +46,10 @@ async function tryOrder(app: InstalledApp, request: HandoverRequest & { from: 'o
 async function tryHandover(app: InstalledApp, request: HandoverRequest, onEnd: (result: OrderResult) => void = () => {}): Promise<number> {
   const begin = performance.now()
   try {
-    const outcome = await handOver(app, request)
+    const outcome = request.from === 'order' && request.order.promote !== undefined ? await promote(app, request, request.order.promote) : await handOver(app, request)
     if (outcome.kind === 'nothing-to-run') return 0
     onEnd(outcome)
-    if (outcome.kind === 'live') return 0
+    if (outcome.kind !== 'failed') return 0
     return outcome.serving === undefined ? await statusOfFailure(app) : 1
   } catch (thrown) {
     const error = explainSystemError(thrown)

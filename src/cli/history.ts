@@ -48,7 +48,7 @@ function drainText(drain: DrainSum | null): string {
 }
 
 function outcomeText({ outcome, generation, step, reason }: HistoryRow): string {
-  if (outcome === 'live') return generation === null ? 'live' : `live as generation ${generation}`
+  if (outcome === 'live' || outcome === 'held') return generation === null ? outcome : `${outcome} as generation ${generation}`
   const where = step === null ? '' : ` in step ${step}`
   return `${outcome}${where}${reason === null ? '' : `: ${plainText(reason)}`}`
 }

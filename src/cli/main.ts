@@ -102,6 +102,10 @@ program
   .option('--no-install', 'do not run hooks.install')
   .option('--no-migrate', 'do not run hooks.migrate')
   .option('--migrate-only', 'end after hooks.migrate: nothing goes live')
+  .option('--hold', 'stop before the switch: the release runs, and waits for holdfast promote or abort')
+  .option('--canary <count>', 'let in so many of its processes beside the live ones, and wait for holdfast promote or abort')
+  .option('--auto', 'with --canary: go on by itself once they have stood [bake]')
+  .option('--expires <time>', 'discard what waits after that, such as 2h; default: [preview] expire, else never')
   .option('--wait', 'wait while somebody else deploys')
   .option('--dry-run', 'fetch and verify, show what would be done, and change nothing')
   .option('--json', 'for programs; docs/cli.md tells the shape')
@@ -126,6 +130,33 @@ program
   .action(async (app: string | undefined, release: string | undefined, options: object) => {
     const { rollbackCommand } = await import('./rollback.js')
     process.exitCode = await rollbackCommand([app, release].filter((word) => word !== undefined), { ...globals(), ...options })
+  })
+
+program
+  .command('promote')
+  .description('switch to the release that is held')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .option('--wait', 'wait while somebody else deploys')
+  .option('--dry-run', 'show what would go live, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nExit status: 0 live; 1 failed, what was live serves on; 2 refused, nothing was begun.')
+  .action(async (app: string | undefined, options: object) => {
+    const { promoteCommand } = await import('./promote.js')
+    process.exitCode = await promoteCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('abort')
+  .description('discard the release that is held')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .option('--wait', 'wait while somebody else deploys')
+  .option('--dry-run', 'show what would be discarded, and change nothing')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addOption(new Option('--expired <generation>').hideHelp())
+  .addHelpText('after', '\nExit status: 0 discarded; 1 failed; 2 refused: nothing is held.')
+  .action(async (app: string | undefined, options: object) => {
+    const { abortCommand } = await import('./promote.js')
+    process.exitCode = await abortCommand(app, { ...globals(), ...options })
   })
 
 program

@@ -69,6 +69,14 @@ export class ProgressText {
   private endLines(event: DeployEvent & { type: 'end' }): string[] {
     const after = durationWords(event.durationMs)
     if (event.outcome === 'live') return [this.paint('bold', `${this.app}: generation ${event.generation} is live, release ${event.release}, after ${after}.`)]
+    if (event.outcome === 'held') {
+      return [
+        this.paint('bold', `${this.app}: generation ${event.generation} is held, release ${event.release}, after ${after}. What is live is as it was.`),
+        `To look at it: holdfast preview ${this.app}`,
+        `Then: holdfast promote ${this.app}, or holdfast abort ${this.app}`,
+      ]
+    }
+    if (event.outcome === 'aborted') return [this.paint('bold', `${this.app}: generation ${event.generation}, release ${event.release}, is discarded, after ${after}. What is live is as it was.`)]
     if (event.outcome === 'migrated') return [this.paint('bold', `${this.app}: the hooks have run, after ${after}. What is live is as it was (--migrate-only).`)]
     if (event.outcome === 'unchanged') return event.release === undefined ? [] : [this.paint('bold', `${this.app}: release ${event.release} is live already, as generation ${event.generation}. Nothing to do.`)]
     return []

@@ -104,9 +104,9 @@ export function mergeRelease(installed: Config, releaseText: string | undefined,
       reconnectWindowMs: Math.min(release.drain.reconnectWindowMs, drainMs),
       reconnectRate: release.drain.reconnectRate,
     },
-    // How it is looked at before anybody depends on it.
+    // How it is looked at before anybody depends on it: changed by saying something else, never by leaving it out.
     ...(release.health === undefined ? {} : { health: release.health }),
-    bake: release.bake,
+    bake: release.bake.forMs === undefined ? installed.bake : release.bake,
     hooks: { ...release.hooks, timeoutMs: shorten('hooks.timeout', release.hooks.timeoutMs, installed.hooks.timeoutMs) },
   }
   return { config, notes }

@@ -1,23 +1,26 @@
 import {
   matching, oneOf, optional, required, setOf, tableOf, trueOrFalse, wholeNumber, withDefault, type Check, type ValuesOf,
 } from './check.js'
-import { commandLine } from './command.js'
+import { bakeTable } from './bake.js'
+import { argumentVector, commandLine } from './command.js'
 import { drainTable } from './drain.js'
 import { durationBetween } from './duration.js'
 import { environment } from './env.js'
+import { healthTable } from './health.js'
 import { hooksTable } from './hooks.js'
-import { listeners } from './listen.js'
+import { address, listeners } from './listen.js'
 import { appName, userName } from './names.js'
 import { absolutePath, sourceFolder, writePath } from './path.js'
 import { quote } from './quote.js'
 import { sizeBetween } from './size.js'
 import { sourceTable } from './source.js'
-import { admissionTable, bakeTable, healthTable, notifyTable, previewTable } from './watch.js'
 
 const description: Check<string> = (value, site) =>
   typeof value === 'string' && value !== '' && value.length <= 80 && !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(value)
     ? value
     : site.report(`expected one line of at most 80 characters, got ${quote(value)}`)
+
+const tellExample = 'command = ["/usr/local/bin/tell-chat"]'
 
 /** Every key of holdfast.toml, with what it takes and what stands in its place when it is absent. */
 export const schema = tableOf({
@@ -55,9 +58,28 @@ export const schema = tableOf({
   source: withDefault(sourceTable, {}),
   health: optional(healthTable),
   bake: withDefault(bakeTable, {}),
-  preview: withDefault(previewTable, {}),
-  admission: withDefault(admissionTable, {}),
-  notify: optional(notifyTable),
+  preview: withDefault(
+    tableOf({
+      address: optional(address),
+      expire: optional(durationBetween('1s', '8760h')),
+    }),
+    {},
+  ),
+  admission: withDefault(
+    tableOf({
+      memory: withDefault(trueOrFalse, true),
+      reserve: withDefault(sizeBetween('1M', '64T'), '64M'),
+      max_draining: withDefault(wholeNumber(1, 10_000), 10),
+      max_drain_age: optional(durationBetween('1s', '8760h')),
+    }),
+    {},
+  ),
+  notify: optional(
+    tableOf({
+      command: required(argumentVector('command', tellExample), `add ${tellExample}`),
+      timeout: withDefault(durationBetween('100ms', '10min'), '10s'),
+    }),
+  ),
   sandbox: withDefault(
     tableOf({
       write_paths: withDefault(setOf(writePath, '["/srv/shop/uploads"]'), []),

@@ -10,6 +10,7 @@ const otherNames: Record<string, string> = {
   port: '[listen] http', ports: '[listen] http', host: '[listen] http', socket: '[listen] http', listeners: '[listen] http',
   timeout: '[start] timeout', memory: '[limits] memory', tasks: '[limits] tasks', settle: '[start] settle',
   group: 'user', memory_limit: '[limits] memory',
+  healthcheck: '[health] path', health_check: '[health] path', rolling: 'strategy',
 }
 
 /** Keys of the top level and of each table; kept equal to the schema by a test. */

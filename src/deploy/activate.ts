@@ -5,12 +5,13 @@ import { listInstanceFolders } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
 import { makeRunFolder } from '../release/run-folder.js'
 import { readState } from '../release/state.js'
+import { isHeldBack, letIn } from '../release/standby.js'
 import { clearStopReason } from '../release/stop-reason.js'
 import { appService, instanceUnit, processNumbers } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import { chooseRecorded } from './choose-release.js'
 import { prepareInstances } from './instances.js'
-import { isServing, isUp, observeInstances } from './observe.js'
+import { answers, isUp, observeInstances } from './observe.js'
 import { openRecord } from './open-record.js'
 
 /** The back-off between attempts that bring nothing up, in milliseconds. */
@@ -44,14 +45,28 @@ export async function activateApp(app: InstalledApp): Promise<void> {
   if (isUpAgain) rmSync(backOffFile(paths), { force: true })
 }
 
+/**
+ * What is live has ended while another generation is held, which to systemd counts as running: no connection would start
+ * anything. Where the app is started, it comes back at once.
+ */
+export async function reviveBesideHeld(app: InstalledApp): Promise<void> {
+  const { paths, story } = app
+  const { live, held } = readState(paths)
+  if (live === undefined || held === undefined || !(await isStarted(app)) || (await isTrying(app)) || (await someInstance(app))) return
+  story.tell('live-revived', `Generation ${live.generation}, which is live, has ended while generation ${held.generation} is held: starting it again.`, live)
+  await reviveLive(app)
+}
+
 /** Starts the live generation from the files that it has. @returns whether it became ready */
 export async function reviveLive({ paths, systemd }: InstalledApp): Promise<boolean> {
   const { live } = readState(paths)
   if (live === undefined || !hasFiles(paths, live.generation)) return false
   const processes = processNumbers(live.processes)
-  clearStopReason(paths, processes.map((process) => ({ generation: live.generation, process })))
+  const instances = processes.map((process) => ({ generation: live.generation, process }))
+  clearStopReason(paths, instances)
+  letIn(paths, instances)
   const { ok } = await systemd.run('start', processes.map((n) => instanceUnit(paths.app, live.generation, n)))
-  return ok || (await observeInstances(systemd, paths.app)).some(isServing)
+  return ok || (await observeInstances(systemd, paths.app)).some((instance) => answers(paths, instance))
 }
 
 const serviceState = async ({ systemd, paths }: InstalledApp): Promise<string | undefined> =>
@@ -67,7 +82,7 @@ async function waitForAttempt(app: InstalledApp): Promise<void> {
 }
 
 const someInstance = async ({ systemd, paths }: InstalledApp): Promise<boolean> =>
-  (await observeInstances(systemd, paths.app)).some(isUp)
+  (await observeInstances(systemd, paths.app)).some((instance) => isUp(instance) && !isHeldBack(paths, instance))
 
 const hasFiles = (paths: AppPaths, generation: number): boolean =>
   listInstanceFolders(paths).some((folder) => folder.generation === generation)

@@ -7,6 +7,7 @@ import { changeState, readState, type AfterDrain, type State } from '../release/
 import { readRelease, releaseFolder, writeRelease } from '../release/store.js'
 import { afterDrainService } from '../units/names.js'
 import { renderEndDropIn } from '../units/render.js'
+import { reviveBesideHeld } from './activate.js'
 import type { InstalledApp } from './app.js'
 import { readDeployRecord } from './deploy-record.js'
 import { isDeploying } from './deploy-under-way.js'
@@ -66,6 +67,7 @@ export async function startWaiting({ paths, systemd }: Pick<InstalledApp, 'paths
 
 /** The `ExecStart=` of the unit. @returns the exit status: 1 where the hook failed */
 export async function runAfterDrain(app: InstalledApp): Promise<0 | 1> {
+  await reviveBesideHeld(app)
   const { paths, story } = app
   const state = readState(paths)
   const { afterDrain } = state

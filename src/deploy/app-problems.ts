@@ -20,6 +20,7 @@ export function findProblems(observation: AppObservation): Problem[] {
   return [
     ...(settled ? liveProblems(observation) : []),
     ...(settled ? strayProblems(observation) : []),
+    ...(settled ? heldProblems(observation) : []),
     ...crashProblems(observation),
     ...listenerProblems(observation),
     ...serviceProblems(observation),
@@ -89,15 +90,15 @@ function liveProblems({ paths, live, instances, missingFiles, activate }: AppObs
 }
 
 /** What serves, and is not recorded. */
-function strayProblems({ paths, live, instances }: AppObservation): Problem[] {
-  const stray = instances.filter((instance) => isUp(instance) && instance.generation !== live?.generation)
+function strayProblems({ paths, live, held, instances }: AppObservation): Problem[] {
+  const stray = instances.filter((instance) => isUp(instance) && instance.generation !== live?.generation && instance.generation !== held?.generation)
   if (stray.length === 0) return []
   const units = stray.map(({ state }) => state.unit)
   const runs = units.length === 1 ? 'runs' : 'run'
   if (live === undefined) {
     return [{ what: `${units.join(', ')} ${runs}, but no release is recorded as live`, mend: systemctl(paths, `restart ${paths.app}`) }]
   }
-  const liveServes = instances.some((instance) => isServing(instance) && instance.generation === live.generation)
+  const liveServes = instances.some((instance) => isServing(instance) && !instance.heldBack && instance.generation === live.generation)
   return [
     {
       what: `${units.join(', ')} ${runs} beside generation ${live.generation}, which is recorded as live: a handover did not end, or somebody started ${units.length === 1 ? 'it' : 'them'} by hand`,
@@ -105,6 +106,15 @@ function strayProblems({ paths, live, instances }: AppObservation): Problem[] {
       mend: liveServes ? systemctl(paths, `stop ${units.join(' ')}`) : systemctl(paths, `restart ${paths.app}`),
     },
   ]
+}
+
+/** What is recorded as held, and does not run. */
+function heldProblems({ paths, held, instances }: AppObservation): Problem[] {
+  if (held === undefined) return []
+  const own = instances.filter((instance) => instance.generation === held.generation)
+  if (own.some(isServing)) return []
+  const last = own.find(({ state }) => state.active === 'activating' || state.active === 'failed')
+  return [{ what: `generation ${held.generation} is recorded as held, but ${last === undefined ? 'nothing of it runs' : `${last.state.unit} ${describeEnd(last)}`}`, mend: `${holdfastCommand(paths)} abort ${paths.app}` }]
 }
 
 function crashProblems({ paths, live, instances }: AppObservation): Problem[] {

@@ -27,6 +27,11 @@ export type Phase =
   | 'starting'
   /** Ready, but not what is recorded as live: the candidate of a handover, or a leftover. */
   | 'ready'
+  /** The same, and not let in: it accepts nothing public. */
+  | 'standby'
+  /** It waits for a promotion; `held` not let in, `canary` beside the live ones. */
+  | 'held'
+  | 'canary'
   | 'live'
   /** Ended by itself; systemd starts it again in a moment. */
   | 'restarting'
@@ -48,6 +53,11 @@ export interface AppStatus {
   } | null
   /** One that is under way, or that was cut off (`running` false). What is not known of it is null. */
   deploy: { running: boolean; kind: OperationKind; id: string | null; by: string | null; what: string | null; since: string | null; step: string | null } | null
+  /** A generation that waits for `holdfast promote` or `holdfast abort`; `canary` accepts connections beside the live one. */
+  held: {
+    generation: number; release: string; version: string | null; kind: 'hold' | 'canary'; processes: number; since: string
+    by: string | null; expires: string | null
+  } | null
   /** `hooks.after_drain` of the live release, until it is done. `waitsFor`: generations that have not ended. */
   afterDrain: { release: string; state: 'waiting' | 'running' | 'failed'; since: string; waitsFor: number[] } | null
   /** What somebody wrote into the file `wanted`: the next restart brings it up. `release`: its id, if it is on disk. */
@@ -87,17 +97,18 @@ export interface InstanceStatus {
 export function statusOf(observation: AppObservation): AppStatus {
   const { paths, live, liveRelease, wanted, lastHandover, service, listeners, instances } = observation
   const running = findProblems(observation)
-  const shown = instances.filter((instance) => phaseOf(instance, live?.generation) !== undefined)
+  const shown = instances.filter((instance) => phaseOf(instance, observation) !== undefined)
   return {
     app: paths.app,
     scope: paths.scope,
     state: stateOf(observation, running),
-    serving: instances.some(isServing),
+    serving: instances.some(answers),
     live: live === undefined ? null : {
       generation: live.generation, release: live.release, processes: live.processes, since: live.since,
       version: liveRelease?.version ?? null, source: liveRelease === undefined ? null : sourceWords(liveRelease),
     },
     deploy: deployStatus(observation),
+    held: heldStatus(observation),
     afterDrain: afterDrainStatus(observation),
     wanted: wanted === undefined ? null : { text: wanted.word, release: wanted.release ?? null },
     service: { unit: service.unit, active: service.active, sub: service.sub, result: service.result },
@@ -116,6 +127,15 @@ export function statusOf(observation: AppObservation): AppStatus {
     },
     problems: [...running, ...findUnfinished(observation)],
   }
+}
+
+/** Ready, and let in. */
+const answers = (instance: ObservedInstance): boolean => isServing(instance) && !instance.heldBack
+
+function heldStatus({ held, heldRelease }: AppObservation): AppStatus['held'] {
+  if (held === undefined) return null
+  const { generation, release, kind, processes, since, by = null, expires = null } = held
+  return { generation, release, version: heldRelease?.version ?? null, kind, processes, since, by, expires }
 }
 
 function deployStatus({ deploy }: AppObservation): AppStatus['deploy'] {
@@ -144,7 +164,7 @@ export function exitStatusOf({ serving, problems }: Pick<AppStatus, 'serving' | 
 
 function stateOf(observation: AppObservation, problems: readonly Problem[]): AppState {
   const { live, service, drain, activate, listeners, instances } = observation
-  const serving = instances.some(isServing)
+  const serving = instances.some(answers)
   const up = instances.some(isUp)
   if (drain.active === 'deactivating') return 'stopping'
   if (isHandingOver(observation)) return 'handover'
@@ -161,11 +181,13 @@ function stateOf(observation: AppObservation, problems: readonly Problem[]): App
 }
 
 /** Undefined for an instance that has ended in order. */
-export function phaseOf({ generation, state }: Pick<ObservedInstance, 'generation' | 'state'>, live: number | undefined): Phase | undefined {
+export function phaseOf({ generation, state, heldBack }: Pick<ObservedInstance, 'generation' | 'state' | 'heldBack'>, { live, held }: Pick<AppObservation, 'live' | 'held'>): Phase | undefined {
   switch (state.active) {
     case 'active':
     case 'reloading':
-      return generation === live ? 'live' : 'ready'
+      if (generation === live?.generation) return 'live'
+      if (generation === held?.generation) return held.kind === 'hold' ? 'held' : 'canary'
+      return heldBack ? 'standby' : 'ready'
     case 'activating':
       return state.sub === 'auto-restart' ? 'restarting' : 'starting'
     case 'deactivating':
@@ -177,10 +199,11 @@ export function phaseOf({ generation, state }: Pick<ObservedInstance, 'generatio
   }
 }
 
-function instanceStatus(instance: ObservedInstance, { live, releases }: AppObservation): InstanceStatus {
+function instanceStatus(instance: ObservedInstance, observation: AppObservation): InstanceStatus {
+  const { live, releases } = observation
   const { generation, process, state } = instance
-  const phase = phaseOf(instance, live?.generation) as Phase
-  const ready = phase === 'live' || phase === 'ready'
+  const phase = phaseOf(instance, observation) as Phase
+  const ready = isServing(instance)
   return {
     unit: state.unit,
     generation,

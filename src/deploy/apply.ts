@@ -6,7 +6,7 @@ import type { InstalledApp } from './app.js'
 import { bringLive } from './bring-live.js'
 import { recordedRelease } from './choose-release.js'
 import type { ApplyRequest } from './deploy-request.js'
-import { isServing, observeInstances } from './observe.js'
+import { answers, observeInstances } from './observe.js'
 import type { Operation, Outcome } from './operation.js'
 import { stepsOf } from './progress.js'
 import { findWanted } from './wanted.js'
@@ -45,7 +45,7 @@ export async function releaseToApply(app: InstalledApp, state: State): Promise<R
 export async function isAsRecorded({ paths, systemd }: InstalledApp, { live }: State, release: Release): Promise<boolean> {
   if (live?.release !== release.id) return false
   const [service] = await systemd.show([appService(paths.app)])
-  const serving = (await observeInstances(systemd, paths.app)).filter(isServing)
+  const serving = (await observeInstances(systemd, paths.app)).filter((instance) => answers(paths, instance))
   return (
     service?.active === 'active' &&
     serving.length === live.processes &&

@@ -7,6 +7,7 @@ import type { InstalledApp } from './app.js'
 import { StepError } from './deploy-hooks.js'
 import type { Operation } from './operation.js'
 import { orderHandover } from './order.js'
+import type { HandoverOrder } from './request.js'
 import { tidy } from './tidy.js'
 import { recordWanted } from './wanted.js'
 
@@ -14,7 +15,7 @@ import { recordWanted } from './wanted.js'
  * The end of every operation: records the release as wanted, hands over to it, and removes what is old.
  * @throws HoldfastError `state-changed` when another release has gone live since the operation began
  */
-export async function bringLive(work: Operation, began: State, release: Release, options: { afterDrain: boolean }): Promise<{ outcome: 'live'; release: string; generation: number }> {
+export async function bringLive(work: Operation, began: State, release: Release, options: Bringing): Promise<{ outcome: 'live' | 'held'; release: string; generation: number }> {
   const { app, log } = work
   log.nameRelease(release.id)
   const wanted = await log.run('record', async () => {
@@ -22,12 +23,16 @@ export async function bringLive(work: Operation, began: State, release: Release,
     // A restart of the same release in the meantime is no other state: what this was planned upon still holds.
     if (now.live?.release !== began.live?.release) throw replaced(work, began, now)
     await refuseStopped(work)
-    return recordWanted(app.paths, now, release)
+    // What is held is not wanted before somebody has looked at it.
+    return options.hold === undefined && options.canary?.auto !== false ? recordWanted(app.paths, now, release) : now
   })
-  const { generation } = await log.run('handover', (telling) => handOverTo(work, wanted, release, options, (text) => telling.result(text)))
+  const { kind, generation } = await log.run('handover', (telling) => handOverTo(work, wanted, release, options, (text) => telling.result(text)))
   await prune(work)
-  return { outcome: 'live', release: release.id, generation }
+  return { outcome: kind, release: release.id, generation }
 }
+
+/** How a release is brought up: see `HandoverOrder`. */
+export type Bringing = Pick<HandoverOrder, 'afterDrain' | 'hold' | 'canary' | 'promote'>
 
 /** Whoever stops an app while a deploy of it runs does not expect it back. */
 async function refuseStopped({ app, request, wasStarted }: Operation): Promise<void> {
@@ -52,22 +57,22 @@ function replaced({ app, request }: Operation, began: State, now: State): Holdfa
   })
 }
 
-async function handOverTo({ app, request, log, signal, since }: Operation, wanted: State, release: Release, { afterDrain }: { afterDrain: boolean }, tell: (result: string) => void): Promise<{ generation: number }> {
+async function handOverTo({ app, request, log, signal, since }: Operation, wanted: State, release: Release, bringing: Bringing, tell: (result: string) => void): Promise<{ kind: 'live' | 'held'; generation: number }> {
   const interrupted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
   const ordered = orderHandover(app, {
-    id: request.id, release: release.id, kind: request.kind, by: request.by, since, afterDrain, events: log.file,
+    id: request.id, release: release.id, kind: request.kind, by: request.by, since, ...bringing, events: log.file,
     ...(wanted.live === undefined ? {} : { began: wanted.live.release }),
   })
   // Nobody listens any more once it is interrupted.
   ordered.catch(() => {})
   const result = await Promise.race([ordered, interrupted])
   if (result.kind === 'failed') throw new StepError('handover-failed', result.reason, result)
-  tell(`generation ${result.generation}`)
+  tell(`generation ${result.generation}${result.kind === 'held' ? (bringing.canary === undefined ? ', held' : ', as a canary') : ''}`)
   return result
 }
 
 /** What is live stays so, whatever becomes of this. */
-async function prune({ app, log }: Operation): Promise<void> {
+export async function prune({ app, log }: Operation): Promise<void> {
   try {
     await log.run('prune', () => tidy(app))
   } catch (thrown) {

@@ -6,7 +6,7 @@ import { fetchAll, unpackAll } from './deploy-code.js'
 import { tellingOf } from './deploy-log.js'
 import { stagingFolder, type DeployRequest } from './deploy-request.js'
 import type { DeploySite } from './deploy-site.js'
-import { stepNames, type DeployEvent, type StepName } from './progress.js'
+import { stepNames, stepsOf, type DeployEvent, type StepName } from './progress.js'
 
 /** What a deploy would do: `holdfast deploy --dry-run --json`, documented in docs/cli.md and stable. */
 export interface DeployPlan {
@@ -49,7 +49,7 @@ export async function planDeploy(app: InstalledApp, request: DeployRequest, tell
     what: request.what,
     version: checked.version ?? null,
     commit: code.source.kind === 'git' ? code.source.commit : null,
-    steps: stepNames.map((step) => ({ step, ...actionOf(step, hooks, migrateOnly) })),
+    steps: stepsOf.deploy.map((step) => ({ step, ...actionOf(step, hooks, migrateOnly) })),
     hooks: { install: showHook(hooks.install), migrate: showHook(hooks.migrate), after_drain: showHook(hooks.afterDrain) },
     notes: checked.notes,
     unitDiff: checked.unitDiff,

@@ -19,7 +19,7 @@ export interface DeploySwitches {
 }
 
 /** What a client asks the deploy's unit to do: `request.json` of the staging folder, for root's eyes, as an address may hold a password. */
-export type OperationRequest = DeployRequest | RollbackRequest | ApplyRequest
+export type OperationRequest = DeployRequest | RollbackRequest | ApplyRequest | PromoteRequest | AbortRequest
 
 interface AnyRequest {
   id: string
@@ -41,6 +41,10 @@ export interface DeployRequest extends AnyRequest {
   source: SourceSpec
   overlay?: SourceSpec
   switches: DeploySwitches
+  /** It ends as a held generation. */
+  hold?: { expiresMs?: number }
+  /** So many of its processes first: see `HandoverOrder`. */
+  canary?: { processes: number; auto: boolean; expiresMs?: number }
 }
 
 export interface RollbackRequest extends AnyRequest {
@@ -53,6 +57,19 @@ export interface RollbackRequest extends AnyRequest {
 
 export interface ApplyRequest extends AnyRequest {
   kind: 'apply'
+}
+
+export interface PromoteRequest extends AnyRequest {
+  kind: 'promote'
+  /** What was held when somebody asked. */
+  generation: number
+}
+
+export interface AbortRequest extends AnyRequest {
+  kind: 'abort'
+  generation: number
+  /** As the end of a sentence. */
+  reason: string
 }
 
 const idPattern = /^\d{8}-\d{6}-[0-9a-f]{6}$/

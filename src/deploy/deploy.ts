@@ -1,4 +1,7 @@
+import type { Config } from '../config/model.js'
+import { HoldfastError } from '../errors.js'
 import type { State } from '../release/state.js'
+import { requireStandby } from './instances.js'
 import { readersOf } from './readers-of.js'
 import { bringLive } from './bring-live.js'
 import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
@@ -37,7 +40,14 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
   }
 
   const release = await log.run('seal', (telling) => sealRelease(site, checked, { id, touched, install: plans.install }, telling))
-  return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run' })
+  const { hold, canary } = request
+  return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run', ...(hold === undefined ? {} : { hold }), ...(canary === undefined ? {} : { canary }) })
+}
+
+/** @throws HoldfastError `config-invalid` */
+function requireProcesses({ request: { canary } }: DeploySite, { processes }: Config): void {
+  if (canary === undefined || canary.processes <= processes) return
+  throw new HoldfastError('config-invalid', `--canary ${canary.processes}: a generation of this release has ${processes} process${processes === 1 ? '' : 'es'} (\`processes\`)`, { hint: `write --canary ${processes}, or a larger \`processes\` into its holdfast.toml` })
 }
 
 async function verify(site: DeploySite, code: CheckedCode['code'], id: string, telling: StepTelling): Promise<CheckedCode> {
@@ -47,6 +57,8 @@ async function verify(site: DeploySite, code: CheckedCode['code'], id: string, t
     telling.note('The release proposes other units than those that are installed, which stay in force:')
     for (const line of checked.unitDiff.trimEnd().split('\n')) telling.output(line)
   }
+  if (site.request.hold !== undefined) requireStandby(site.app, checked.config)
+  if (site.request.canary !== undefined) requireProcesses(site, checked.config)
   if (checked.version !== undefined) telling.result(`version ${checked.version}`)
   return checked
 }

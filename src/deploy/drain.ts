@@ -4,6 +4,7 @@ import { activateService, appService, drainService, isListenerSocket } from '../
 import type { InstalledUnits } from './app.js'
 import { hasEnded, isUp, observeInstances } from './observe.js'
 import { clearFolderRequest, requestFolder } from './request.js'
+import { closePrivateSockets } from './retire.js'
 
 /**
  * The `ExecStop=` of the drain unit. On a restart of the app nothing stops; on a stop the listeners
@@ -33,6 +34,7 @@ export async function drainApp({ units, paths, systemd, story }: InstalledUnits)
     // From here on it is a drain of a shutdown, whose orders are systemd's own.
     if ((await systemd.systemState()) === 'stopping') return
     writeStopReason(paths, up, 'stop')
+    await closePrivateSockets(systemd, app, up)
     await systemd.beginStop(up.map((instance) => instance.state.unit))
     if ((await systemd.job(own)) !== 'stop') return // a start waits for us
     await delay(250)

@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { timeSpan } from '../units/escape.js'
 import { instanceVariables } from './instance-settings.js'
 
-/** What of a hook's unit does not come from the template. */
-export interface HookUnit {
+/** What of the unit of a hook, or of another command of a release's, does not come from the template. */
+export interface CommandUnit {
   unit: string
   description: string
   /** Absolute path: the working directory. */
@@ -15,10 +15,16 @@ export interface HookUnit {
   /** Absolute path of a pipe. */
   output: string
   timeoutMs: number
+  /** From SIGTERM, to all its processes, to SIGKILL. */
+  stopMs: number
+  /** Variables of an instance that it has all the same. */
+  keeps?: readonly string[]
+  /** More settings, such as `BindPaths=…`; the last word. */
+  properties?: readonly string[]
   boundTo?: { unit: string; isActive: boolean }
 }
 
-/** From SIGTERM, to all processes of the hook, to SIGKILL. */
+/** `stopMs` of a hook. */
 export const hookStopMs = 10_000
 
 /**
@@ -34,7 +40,7 @@ const giveScript =
  * @param settings those of an instance's unit, as `settingsOf` gives them
  * @param instances the folder of the instances' own files, which are not the hook's
  */
-export function hookArguments(hook: HookUnit, argv: readonly string[], settings: readonly string[], { scope, app, instances }: { scope: 'system' | 'user'; app: string; instances: string }): string[] {
+export function hookArguments(hook: CommandUnit, argv: readonly string[], settings: readonly string[], { scope, app, instances }: { scope: 'system' | 'user'; app: string; instances: string }): string[] {
   const shared = settings.flatMap((setting) => {
     if (setting.startsWith('WorkingDirectory=')) return []
     // In their place among the admin's own: the last one wins.
@@ -45,13 +51,13 @@ export function hookArguments(hook: HookUnit, argv: readonly string[], settings:
     'Type=oneshot',
     'RemainAfterExit=yes',
     `WorkingDirectory=${hook.folder}`,
-    `UnsetEnvironment=${instanceVariables.join(' ')}`,
+    `UnsetEnvironment=${instanceVariables.filter((name) => !hook.keeps?.includes(name)).join(' ')}`,
     'StandardInput=null',
     `StandardOutput=file:${hook.output}`,
     'StandardError=inherit',
     `SyslogIdentifier=${app}`,
     `TimeoutStartSec=${timeSpan(hook.timeoutMs)}`,
-    `TimeoutStopSec=${timeSpan(hookStopMs)}`,
+    `TimeoutStopSec=${timeSpan(hook.stopMs)}`,
     // As in a shell: `npm ls | head` is no error.
     'IgnoreSIGPIPE=no',
     // The instances have the same folder there, and go on.
@@ -60,6 +66,7 @@ export function hookArguments(hook: HookUnit, argv: readonly string[], settings:
     ...(hook.boundTo === undefined ? [] : [`BindsTo=${hook.boundTo.unit}`]),
     // One that is still starting, as a oneshot is all the time, would be waited for.
     ...(hook.boundTo?.isActive === true ? [`After=${hook.boundTo.unit}`] : []),
+    ...(hook.properties ?? []),
   ]
   return [
     `--unit=${hook.unit}`,
@@ -71,7 +78,7 @@ export function hookArguments(hook: HookUnit, argv: readonly string[], settings:
   ]
 }
 
-function systemSettings({ folder, writable }: HookUnit, shared: readonly string[], app: string): string[] {
+function systemSettings({ folder, writable }: CommandUnit, shared: readonly string[], app: string): string[] {
   const valueOf = (name: string): string | undefined => shared.findLast((setting) => setting.startsWith(`${name}=`))?.slice(name.length + 1)
   const user = valueOf('User') ?? ''
   const cache = [`CacheDirectory=${cacheDirectory(app)}`, ...(valueOf('CacheDirectory') === undefined ? ['CacheDirectoryMode=0700'] : [])]

@@ -14,7 +14,7 @@ import { runProgram } from '../run-program.js'
 import { appService, shutdownService, socketUnit, isListenerSocket } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
 import { startSocket } from './listeners.js'
-import { isServing, observeInstances } from './observe.js'
+import { answers, observeInstances } from './observe.js'
 import type { Programs } from './programs.js'
 import { requestFolder } from './request.js'
 import { catalogFile, isCatalog, needrestartFile, updateCatalog, type SystemFile } from './system-files.js'
@@ -189,8 +189,8 @@ async function handOverNow({ paths, config }: InstallPlan, systemd: Systemd): Pr
   const [state] = await systemd.show([service])
   if (state?.active === 'active') return
 
-  const failure = readHistory(paths).findLast(({ generation, outcome }) => generation > before && outcome === 'failed')?.reason
-  const serving = (await observeInstances(systemd, paths.app)).filter(isServing).map(({ generation }) => generation)
+  const failure = readHistory(paths).findLast(({ generation, outcome }) => generation > before && (outcome === 'failed' || outcome === 'rolled-back'))?.reason
+  const serving = (await observeInstances(systemd, paths.app)).filter((instance) => answers(paths, instance)).map(({ generation }) => generation)
   const now = serving.length === 0
     ? 'Nothing serves.'
     : `Generation ${Math.max(...serving)} serves on, with the command, environment and addresses it was started with; the new units apply from the next handover.`

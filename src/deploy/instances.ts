@@ -3,6 +3,7 @@ import { delimiter, dirname, isAbsolute, join } from 'node:path'
 import { formatAddress } from '../config/address.js'
 import type { Config } from '../config/model.js'
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { writeInstance } from '../release/instance.js'
 import { holdFile, privateSocket, reportSocket } from '../release/standby.js'
 import { stopFile } from '../release/stop-reason.js'
@@ -22,6 +23,19 @@ export const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/u
  */
 export const hasPrivateSocket = ({ paths, units }: InstalledApp, { start, health }: Config): boolean =>
   units.includes(privateTemplate(paths.app)) && (start.standby || health?.probe.kind === 'http')
+
+/** Whether an instance of this configuration accepts nothing public until it is let in. */
+export const hasStandby = (app: InstalledApp, config: Config): boolean => config.start.standby && app.config.listen.length > 0 && hasPrivateSocket(app, config)
+
+/** For what is to be held. @throws HoldfastError `config-invalid` with the reason where it cannot be */
+export function requireStandby(app: InstalledApp, config: Config): void {
+  if (hasStandby(app, config)) return
+  const [why, mend] =
+    app.config.listen.length === 0 ? ['it has no [listen], and nothing else could be kept from it: it would begin its work at once', 'deploy it without --hold']
+    : !config.start.standby ? ['its command does not preload holdfast/register, and without the runtime it accepts connections as soon as it runs', 'write command = ["node", "--import", "holdfast/register", ...]; or [start] standby = true, where the app imports holdfast itself']
+    : ['its units come from an older version of Holdfast', `${holdfastCommand(app.paths)} install ${app.config.directory === undefined ? 'HOLDFAST.TOML' : `${app.config.directory}/holdfast.toml`}`]
+  throw new HoldfastError('config-invalid', `a release of ${app.paths.app} cannot be held: ${why}`, { hint: mend })
+}
 
 /** The listener whose server answers on the private socket. */
 export const privateListener = ({ listen }: Config): string | undefined => (listen.find(({ name }) => name === 'http') ?? listen[0])?.name

@@ -9,6 +9,7 @@ import { sourceWords } from '../release/source-words.js'
 import { readState } from '../release/state.js'
 import { listReleases, releaseFolder } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
+import { isHeldBack } from '../release/standby.js'
 import { phaseOf, type Phase } from './app-status.js'
 import { observeInstances } from './observe.js'
 import { previousGood } from './previous-release.js'
@@ -84,7 +85,7 @@ export function rowsOf({ releases, live, wanted, waiting, rollbackTarget, instan
 /** The releases of an app. Reads what is recorded and what systemd runs. @throws HoldfastError `state-corrupt`, or the system's EACCES */
 export async function observeReleases(paths: AppPaths, systemd: Systemd): Promise<ReleaseRow[]> {
   requireReadable(paths)
-  const { live, wanted, afterDrain } = readState(paths)
+  const { live, held, wanted, afterDrain } = readState(paths)
   const releases = listReleases(paths)
   const targets = new Map(listInstanceFolders(paths).map(({ generation, target }) => [generation, basename(target)]))
   if (live !== undefined) targets.set(live.generation, live.release)
@@ -97,7 +98,7 @@ export async function observeReleases(paths: AppPaths, systemd: Systemd): Promis
     rollbackTarget: previousGood({ releases, history: readHistory(paths), live: live?.release })?.id,
     instances: instances.flatMap((instance) => {
       const release = targets.get(instance.generation)
-      const phase = phaseOf(instance, live?.generation)
+      const phase = phaseOf({ ...instance, heldBack: isHeldBack(paths, instance) }, { live, held })
       return release === undefined || phase === undefined ? [] : [{ release, generation: instance.generation, phase }]
     }),
     sizeOf: (release) => sizeOnDisk(paths, release),

@@ -47,10 +47,13 @@ export async function findEnd(app: { paths: AppPaths; systemd: Systemd }, seen: 
     case 'migrated':
       return { type: 'end', outcome: 'migrated', status: 0, at, durationMs }
     case 'failed':
+    case 'rolled-back':
     case 'interrupted':
       return failed(stepOf(entry, seen), `${entry.reason ?? 'no reason is recorded'}. ${await servingWords(app)}`, `mend it, then: ${request.again}`)
     case 'live':
-      return { type: 'end', outcome: 'live', status: 0, at, durationMs, generation: entry.generation, ...(entry.release === undefined ? {} : { release: entry.release }) }
+    case 'held':
+    case 'aborted':
+      return { type: 'end', outcome: entry.outcome, status: 0, at, durationMs, generation: entry.generation, ...(entry.release === undefined ? {} : { release: entry.release }) }
     case undefined:
   }
   if (live !== undefined) return { type: 'end', outcome: 'live', status: 0, at, durationMs, generation: live.generation, release: live.release }

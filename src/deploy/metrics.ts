@@ -26,7 +26,14 @@ export async function observeMetrics(places: Places, app: string, systemd: Syste
 async function readReports(paths: AppPaths, instances: readonly InstanceStatus[]): Promise<Map<string, Report>> {
   const asked = instances.filter(({ pid }) => pid !== null)
   const answers = await Promise.all(asked.map(async (instance) => [instance.unit, await readReport(paths, instance, { timeoutMs: reportTimeoutMs })] as const))
-  return new Map(answers.filter((answer): answer is [string, Report] => answer[1] !== undefined))
+  return new Map(answers.filter((answer): answer is [string, Report] => isReport(answer[1])))
+}
+
+/** The other side is an app: what is no number must not become one of a metric. */
+function isReport(report: Partial<Report> | null | undefined): boolean {
+  if (report?.version !== 1 || !Array.isArray(report.latency)) return false
+  const counts = [report.connections, report.inFlight, report.webSockets, report.eventStreams, report.jobs, report.requests, report.errors, ...report.latency]
+  return counts.every((count) => Number.isFinite(count)) && Number.isFinite(Date.parse(report.startedAt ?? ''))
 }
 
 async function readLatestDrains(paths: AppPaths, systemd: Systemd, history: readonly HistoryEntry[]): Promise<Map<number, DrainFigures>> {

@@ -4,8 +4,9 @@ import { instanceFolder, listInstanceFolders } from '../release/instance.js'
 import { readHistory, type HistoryEntry } from '../release/history.js'
 import { readManifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
-import { readState, type AfterDrain, type Live } from '../release/state.js'
+import { readState, type AfterDrain, type Live, type Held } from '../release/state.js'
 import type { Release } from '../release/release.js'
+import { isHeldBack } from '../release/standby.js'
 import { listReleases } from '../release/store.js'
 import { denotes, readWanted } from '../release/wanted.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
@@ -24,6 +25,9 @@ export interface AppObservation {
   /** Under way, or cut off. */
   deploy: ObservedDeploy | undefined
   afterDrain: AfterDrain | undefined
+  /** A generation that waits for a promotion. */
+  held: Held | undefined
+  heldRelease: Release | undefined
   /** What somebody wrote into the file `wanted`, with the id of the release that it means, if one is on disk. */
   wanted: { word: string; release: string | undefined } | undefined
   service: UnitState
@@ -46,6 +50,8 @@ export interface ObservedListener {
 }
 
 export interface ObservedInstance extends RunningInstance {
+  /** Accepts nothing public, where it has the runtime. */
+  heldBack: boolean
   /** ISO 8601 UTC of the last change between starting, active and stopping. */
   changedAt: string | undefined
   /** Bytes: of the whole unit where the kernel accounts for it, else resident in the main process. */
@@ -62,7 +68,7 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
   const manifest = readManifest(paths)
   if (manifest === undefined) throw notInstalled(places, app)
   // The record first: a handover that ends in between shows as one that is under way, not as a contradiction.
-  const { live, wanted, afterDrain } = readState(paths)
+  const { live, wanted, held, afterDrain } = readState(paths)
   const sockets = manifest.units.map(({ name }) => name).filter(isListenerSocket)
   const [states, listens, instances, deploy] = await Promise.all([
     systemd.show([appService(app), drainService(app), activateService(app), ...sockets]),
@@ -79,6 +85,8 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
     liveRelease: releases.find(({ id }) => id === live?.release),
     deploy,
     afterDrain,
+    held,
+    heldRelease: releases.find(({ id }) => id === held?.release),
     wanted: findOrder(paths, releases, [live?.release, wanted]),
     lastHandover: readHistory(paths).at(-1),
     service,
@@ -92,6 +100,7 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
     })),
     instances: instances.map((instance, i) => ({
       ...instance,
+      heldBack: isHeldBack(paths, instance),
       changedAt: parseTimestamp(changes[i]?.StateChangeTimestamp ?? ''),
       memory: instance.state.memory ?? residentMemory(instance.state.mainPid),
     })),

@@ -1,3 +1,6 @@
+import type { AppPaths } from '../release/paths.js'
+import { tryReadLive } from '../release/state.js'
+import { isHeldBack } from '../release/standby.js'
 import { instancePattern, parseInstance } from '../units/names.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
 
@@ -28,8 +31,12 @@ export const isServing = ({ state }: RunningInstance): boolean => state.active =
 export const hasEnded = ({ state }: RunningInstance): boolean => state.active === 'inactive' || state.active === 'failed'
 export const isDraining = ({ state }: RunningInstance): boolean => state.active === 'deactivating'
 
-/** The newest generation that answers. */
-export async function servingGeneration({ systemd, paths }: { systemd: Systemd; paths: { app: string } }): Promise<number | undefined> {
-  const serving = (await observeInstances(systemd, paths.app)).filter(isServing).map(({ generation }) => generation)
-  return serving.length === 0 ? undefined : Math.max(...serving)
+/** Ready, and let in: what answers on the public listeners. */
+export const answers = (paths: AppPaths, instance: RunningInstance): boolean => isServing(instance) && !isHeldBack(paths, instance)
+
+/** The live generation, where it answers; else the newest that does. */
+export async function servingGeneration({ systemd, paths }: { systemd: Systemd; paths: AppPaths }): Promise<number | undefined> {
+  const serving = (await observeInstances(systemd, paths.app)).filter((instance) => answers(paths, instance)).map(({ generation }) => generation)
+  const live = tryReadLive(paths)?.generation
+  return live !== undefined && serving.includes(live) ? live : serving.length === 0 ? undefined : Math.max(...serving)
 }

@@ -4,6 +4,7 @@ import { readHistory, type HistoryEntry } from '../release/history.js'
 import { listInstanceFolders } from '../release/instance.js'
 import type { Release } from '../release/release.js'
 import { readState, replaceCorrupt, type Live, type State } from '../release/state.js'
+import { isHeldBack } from '../release/standby.js'
 import { listReleases } from '../release/store.js'
 import type { InstalledApp } from './app.js'
 import { isServing, observeInstances, type RunningInstance } from './observe.js'
@@ -24,7 +25,8 @@ export async function openRecord(app: InstalledApp): Promise<State> {
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'state-corrupt') throw error
     const state = rebuildState({
-      instances: await observeInstances(app.systemd, paths.app),
+      // One that was never let in is not what serves.
+      instances: (await observeInstances(app.systemd, paths.app)).filter((instance) => !isHeldBack(paths, instance)),
       folders: listInstanceFolders(paths),
       releases: listReleases(paths),
       history: readHistory(paths),

@@ -15,6 +15,7 @@ import { removeStaging, type OperationRequest } from './deploy-request.js'
 import { servingGeneration } from './observe.js'
 import { openRecord } from './open-record.js'
 import { operationNouns, operationWords, stepNames, stepsOf } from './progress.js'
+import { abortHeld, promoteHeld } from './promote.js'
 import { rollBack } from './rollback.js'
 import { restoreWanted } from './wanted.js'
 
@@ -31,7 +32,7 @@ export interface Operation<Request = OperationRequest> {
 }
 
 export type Outcome =
-  | { outcome: 'live'; release: string; generation: number }
+  | { outcome: 'live' | 'held' | 'aborted'; release: string; generation: number }
   /** `--migrate-only`: the hooks have run, and what is live is as it was. */
   | { outcome: 'migrated' }
   /** Of an apply: what is recorded serves already, or nothing is recorded. */
@@ -75,6 +76,10 @@ function carryOut(work: Operation, began: State): Promise<Outcome> {
       return rollBack({ ...work, request }, began)
     case 'apply':
       return applyRecord({ ...work, request }, began)
+    case 'promote':
+      return promoteHeld({ ...work, request }, began)
+    case 'abort':
+      return abortHeld({ ...work, request }, began)
   }
 }
 

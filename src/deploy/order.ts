@@ -12,7 +12,7 @@ import { clearOrder, readOrder, writeOrder, type HandoverOrder } from './request
 
 /** What became of an order. */
 export type OrderResult =
-  | { kind: 'live'; generation: number; release: string; durationMs: number }
+  | { kind: 'live' | 'held'; generation: number; release: string; durationMs: number }
   /** `serving`: the generation that serves on, if any. `isTold`: whether the handover itself has written it into the history. */
   | { kind: 'failed'; reason: string; log: string[]; serving?: number | undefined; hint?: string; isTold?: boolean }
 
@@ -65,7 +65,10 @@ export function writeResult(paths: AppPaths, id: string, result: OrderResult): v
 /** The handover ended without a word: stopped by somebody, or with a disk too full to tell. What is recorded tells. */
 async function judge({ paths, systemd }: InstalledApp, order: HandoverOrder): Promise<OrderResult> {
   clearOrder(paths)
-  const { live } = readState(paths)
+  const { live, held } = readState(paths)
+  if (order.hold !== undefined && held?.id === order.id) {
+    return { kind: 'held', generation: held.generation, release: held.release, durationMs: Date.now() - Date.parse(order.since) }
+  }
   if (live?.release === order.release && live.since >= order.since) {
     return { kind: 'live', generation: live.generation, release: live.release, durationMs: Date.now() - Date.parse(order.since) }
   }

@@ -7,9 +7,9 @@ export const longestEvent = 4 << 20
 type Fields = Record<string, unknown>
 type End = DeployEvent & { type: 'end' }
 
-const kinds: readonly OperationKind[] = ['deploy', 'rollback', 'apply']
+const kinds: readonly OperationKind[] = ['deploy', 'rollback', 'apply', 'promote', 'abort']
 const states: readonly (DeployEvent & { type: 'step' })['state'][] = ['began', 'done', 'skipped', 'failed']
-const outcomes: readonly End['outcome'][] = ['live', 'migrated', 'unchanged', 'failed']
+const outcomes: readonly End['outcome'][] = ['live', 'held', 'aborted', 'migrated', 'unchanged', 'failed']
 
 /**
  * One line of events; none where it is none: it may come from another machine, or be torn. What is in it of text has

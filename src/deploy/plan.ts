@@ -37,7 +37,8 @@ export interface Handover {
  * have started instances that nobody recorded, and these may be all that serves.
  */
 export function planHandover({ state, instances, started = 0 }: Situation): Plan {
-  const up = instances.filter(isUp)
+  // What is held is nobody's leftover: it goes when another generation is live.
+  const up = instances.filter((instance) => isUp(instance) && instance.generation !== state.held?.generation)
   const highest = Math.max(state.generation, started, ...instances.map((instance) => instance.generation))
   const live = state.live?.generation
   const liveServes = up.some((instance) => instance.generation === live && instance.state.active === 'active')

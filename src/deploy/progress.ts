@@ -1,8 +1,8 @@
-/** The steps of a deploy, in their order. */
-export const stepNames = ['fetch', 'unpack', 'verify', 'install', 'migrate', 'seal', 'record', 'handover', 'prune'] as const
+/** The steps of all operations, in their order. */
+export const stepNames = ['fetch', 'unpack', 'verify', 'install', 'migrate', 'seal', 'record', 'handover', 'discard', 'prune'] as const
 export type StepName = (typeof stepNames)[number]
 
-export type OperationKind = 'deploy' | 'rollback' | 'apply'
+export type OperationKind = 'deploy' | 'rollback' | 'apply' | 'promote' | 'abort'
 
 /** What somebody does, such as `deploys shop.tgz to shop`; without an app, of the one that is being talked of. */
 export function operationWords(kind: OperationKind, what: string, app?: string): string {
@@ -13,17 +13,23 @@ export function operationWords(kind: OperationKind, what: string, app?: string):
       return `rolls ${app === undefined ? '' : `${app} `}back to ${what}`
     case 'apply':
       return `applies ${what}${app === undefined ? '' : ` to ${app}`}`
+    case 'promote':
+      return `promotes ${what}${app === undefined ? '' : ` of ${app}`}`
+    case 'abort':
+      return `aborts ${what}${app === undefined ? '' : ` of ${app}`}`
   }
 }
 
 /** The begin of a sentence about an operation, which what is brought up stands behind. */
-export const operationNouns: Record<OperationKind, string> = { deploy: 'The deploy of', rollback: 'The rollback to', apply: 'The apply of' }
+export const operationNouns: Record<OperationKind, string> = { deploy: 'The deploy of', rollback: 'The rollback to', apply: 'The apply of', promote: 'The promotion of', abort: 'The abort of' }
 
 /** What each operation goes through. */
 export const stepsOf: Record<OperationKind, readonly StepName[]> = {
-  deploy: stepNames,
+  deploy: stepNames.filter((step) => step !== 'discard'),
   rollback: ['record', 'handover', 'prune'],
   apply: ['fetch', 'record', 'handover', 'prune'],
+  promote: ['record', 'handover', 'prune'],
+  abort: ['discard', 'prune'],
 }
 
 /** What `holdfast deploy --json`, `rollback --json` and `apply --json` print, one object per line; documented in docs/cli.md, and stable. Times are ISO 8601, UTC. */
@@ -36,7 +42,8 @@ export type DeployEvent =
   | { type: 'note'; text: string }
   | {
       type: 'end'
-      outcome: 'live' | 'migrated' | 'unchanged' | 'failed'
+      /** `held`: it waits for a `promote` or an `abort`. `aborted`: what was held is discarded. */
+      outcome: 'live' | 'held' | 'aborted' | 'migrated' | 'unchanged' | 'failed'
       /** The command's exit status. */
       status: 0 | 1 | 2
       at: string

@@ -9,13 +9,17 @@ import type { HandoverRequest } from './request.js'
 import { tidy } from './tidy.js'
 import { restoreWanted } from './wanted.js'
 
-type Result = { durationMs: number } & ({ outcome: 'live'; reason?: never } | { outcome: 'failed'; reason: string })
+type Result = { durationMs: number } & (
+  | { outcome: 'live' | 'held'; reason?: never }
+  /** `isStillHeld`: it was not fit to go live now, and may be later. */
+  | { outcome: 'failed' | 'rolled-back'; reason: string; isStillHeld?: boolean }
+)
 
 /** The book-keeping after the fact, whose own failure changes nothing of what is live. */
-export async function keepRecord(handover: Handover, result: Result): Promise<void> {
+export async function keepRecord(handover: Handover, { isStillHeld = false, ...result }: Result & { isStillHeld?: boolean }): Promise<void> {
   const { app, request, state, choice, plan } = handover
   try {
-    markRelease(handover, result)
+    if (!isStillHeld && result.outcome !== 'held') markRelease(handover, result)
     appendHistory(app.paths, {
       at: new Date().toISOString(),
       ...originOf(request),
@@ -23,7 +27,7 @@ export async function keepRecord(handover: Handover, result: Result): Promise<vo
       release: choice.release.id,
       ...previousOf(request, state),
       ...result,
-      ...(result.outcome === 'failed' ? stepOf(request) : {}),
+      ...(result.reason === undefined ? {} : stepOf(request)),
       durationMs: Math.round(totalMs(request, result.durationMs)),
     })
     await tidy(app)
@@ -41,7 +45,7 @@ function markRelease({ app, choice }: Handover, result: Result): void {
   // As it is now: a hook after a drain may have left its mark meanwhile.
   const release = readRelease(app.paths, choice.release.id)
   const { failure: _, ...rest } = release
-  const marked: Release = result.outcome === 'live' ? { ...rest, outcome: 'good' } : { ...rest, outcome: 'failed', failure: result.reason }
+  const marked: Release = result.reason === undefined ? { ...rest, outcome: 'good' } : { ...rest, outcome: 'failed', failure: result.reason }
   if (result.outcome === 'live' || release.outcome !== 'good') writeRelease(app.paths, marked)
 }
 

@@ -30,6 +30,12 @@ export interface HandoverOrder {
   since: string
   /** Whether `hooks.after_drain` is to run once the older instances have ended. */
   afterDrain: boolean
+  /** The release runs and is looked at, and waits for a `promote` or an `abort` in place of going live. */
+  hold?: { expiresMs?: number }
+  /** So many of its processes are let in beside the live ones; they wait likewise, or with `auto` go on by themselves after their bake. */
+  canary?: { processes: number; auto: boolean; expiresMs?: number }
+  /** The generation that is held, and is to go live. */
+  promote?: number
   /** A file of events, which the handover's sentences are added to. */
   events?: string
 }

@@ -1,6 +1,7 @@
-import type { State } from '../release/state.js'
-import { journalctlCommand } from '../release/command-words.js'
+import type { Held, State } from '../release/state.js'
+import { holdfastCommand, journalctlCommand } from '../release/command-words.js'
 import type { InstalledApp } from './app.js'
+import type { Member } from './let-in.js'
 import type { RunningInstance } from './observe.js'
 import { notify, type NotifyEvent } from './notify.js'
 import type { Handover, Plan } from './plan.js'
@@ -29,12 +30,42 @@ export function tellStart(handover: Handover): void {
   for (const note of choice.notes) app.story.tell('setting-ignored', note, fieldsOf(handover))
 }
 
-export function tellReady(handover: Handover, afterMs: number): void {
+export function tellReady(handover: Handover, members: readonly Member[], { afterMs, settleMs }: { afterMs: number; settleMs: number }): void {
   const { app, choice, plan } = handover
-  const settle = choice.config.start.settleMs / 1000
-  app.story.tell('candidate-ready', `Generation ${plan.generation} is ready after ${seconds(afterMs)}; it is watched for ${settle} s.`, {
+  const isWhole = members.length === choice.config.processes
+  const who = isWhole ? `Generation ${plan.generation} is` : members.length === 1 ? `Process ${members[0]?.process} of generation ${plan.generation} is` : `${members.length} processes of generation ${plan.generation} are`
+  app.story.tell('candidate-ready', `${who} ready after ${seconds(afterMs)}; it is watched for ${settleMs / 1000} s.`, {
     ...fieldsOf(handover), durationMs: afterMs,
   })
+}
+
+/** From its standby to the end of the bake. */
+export function tellLetIn(handover: Handover, text: string): void {
+  handover.app.story.tell('let-in', text, fieldsOf(handover))
+}
+
+/** Of a rolling handover. */
+export function tellReplaced(handover: Handover, unit: string): void {
+  handover.app.story.tell('drain-started', `${unit} told to stop accepting and to drain: a process of generation ${handover.plan.generation} has taken its place.`, fieldsOf(handover))
+}
+
+export function tellHeld(handover: Handover, { expires, kind, processes }: Held): void {
+  const { app, choice, plan, state } = handover
+  const { paths } = app
+  const [command, name] = [holdfastCommand(paths), paths.app]
+  const until = expires === undefined ? '' : ` It is discarded at ${expires}.`
+  const serves = state.live === undefined ? 'nothing is live yet' : `generation ${state.live.generation} serves on`
+  const what = kind === 'hold' ? 'is held: it runs' : `has ${processes} of ${choice.config.processes} processes that answer`
+  app.story.tell('held', `Generation ${plan.generation}, release ${choice.release.id}, ${what}, and ${serves}.${until} To look at it: ${command} preview ${name}; then ${command} promote ${name}, or ${command} abort ${name}.`, fieldsOf(handover))
+}
+
+export function tellPromotion(handover: Handover): void {
+  const { app, choice, plan } = handover
+  app.story.tell('deploy-started', `Promoting generation ${plan.generation}, release ${choice.release.id}, which was held; ${tellOlder(handover.state, plan)}.`, fieldsOf(handover))
+}
+
+export function tellStillHeld(handover: Handover, reason: string): void {
+  handover.app.story.tell('deploy-failed', `Generation ${handover.plan.generation} is not promoted: ${reason}. It is still held, and what was live serves on.`, fieldsOf(handover))
 }
 
 export function tellLive(handover: Handover, durationMs: number): void {
@@ -58,19 +89,21 @@ const boundItself =
 
 export function tellFailed(
   handover: Handover,
-  failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number },
+  failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number; outcome: 'failed' | 'rolled-back' },
 ): void {
   const { app, choice, plan } = handover
-  const { unit, reason, log, serving, durationMs } = failure
+  const { unit, reason, log, serving, durationMs, outcome } = failure
   const now = serving === undefined ? 'Nothing serves.' : `Generation ${serving} serves on.`
   const lines = [
-    `Release ${choice.release.id} did not become generation ${plan.generation}: ${reason}. ${now}`,
+    outcome === 'failed'
+      ? `Release ${choice.release.id} did not become generation ${plan.generation}: ${reason}. ${now}`
+      : `Release ${choice.release.id} was let in as generation ${plan.generation}, and is rolled back: ${reason}. ${now}`,
     ...(log.length === 0 ? ['It logged nothing.'] : ['Its last lines:', ...salientLines(log).map((line) => `    ${line}`)]),
     ...(log.some((line) => line.includes('EADDRINUSE')) ? [boundItself] : []),
     `See more: ${journalctlCommand(app.paths)} -u ${unit}`,
   ]
-  notify(app, eventOf(handover, { event: 'failed', reason, durationMs }))
-  app.story.tell('deploy-failed', lines.join('\n'), { ...fieldsOf(handover), durationMs })
+  notify(app, eventOf(handover, { event: outcome, reason, durationMs }))
+  app.story.tell(outcome === 'failed' ? 'deploy-failed' : 'rolled-back', lines.join('\n'), { ...fieldsOf(handover), durationMs })
 }
 
 function eventOf({ app, request, state: { live }, choice, plan }: Handover, over: Pick<NotifyEvent, 'event' | 'reason' | 'durationMs'>): NotifyEvent {

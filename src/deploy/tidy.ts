@@ -7,14 +7,17 @@ import type { InstalledApp } from './app.js'
 import { hasEnded, observeInstances } from './observe.js'
 import { planPrune } from './prune-plan.js'
 import { releasesInUse } from './releases-in-use.js'
+import { closePrivateSockets } from './retire.js'
 
 /** Removes what older generations have left: their files once they have ended, and old releases that nothing uses. */
 export async function tidy({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<void> {
-  const { live } = readState(paths)
+  const { live, held } = readState(paths)
   const instances = await observeInstances(systemd, paths.app)
   const left = instances.filter((instance) => !hasEnded(instance))
   await systemd.resetFailed(instances.filter(({ state }) => state.active === 'failed').map(({ state }) => state.unit))
 
+  const ended = instances.filter((instance) => hasEnded(instance) && instance.generation !== live?.generation && instance.generation !== held?.generation)
+  await closePrivateSockets(systemd, paths.app, ended)
   const inUse = releasesInUse(paths, instances)
   const running = new Set(left.map(({ generation }) => generation))
   for (const folder of listInstanceFolders(paths)) {

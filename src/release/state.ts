@@ -133,7 +133,7 @@ export function replaceCorrupt(paths: AppPaths, state: State): string {
 const formatState = (state: State): string => `${JSON.stringify(state, null, 2)}\n`
 
 const isSameRecord = (a: State, b: State): boolean =>
-  a.generation === b.generation && a.wanted === b.wanted && a.live?.generation === b.live?.generation && a.live?.release === b.live?.release && a.held?.generation === b.held?.generation
+  a.generation === b.generation && a.wanted === b.wanted && a.live?.generation === b.live?.generation && a.live?.release === b.live?.release
 
 function changed({ app }: AppPaths, began: State, now: State): HoldfastError {
   const words = ({ generation, live, wanted }: State): string =>

@@ -1,10 +1,13 @@
 import type net from 'node:net'
 
 /** libuv's handle of a listening socket, as `lib/net.js` and `lib/internal/cluster` use it. */
-interface Handle {
+export interface Handle {
+  /** listen(2) once more, and accepts from now on. Returns 0 or a negative error number. */
+  listen(backlog: number): number
   close(): void
   ref(): void
   unref(): void
+  hasRef(): boolean
   /** Called for each connection. */
   onconnection(...connection: unknown[]): void
   /** TCP alone. */
@@ -13,7 +16,7 @@ interface Handle {
   fd?: number
 }
 
-type HandledServer = net.Server & {
+export type HandledServer = net.Server & {
   _handle?: Handle | null
   /** The part of `listen()` that has a handle already. */
   _listen2?(address: null, port: -1, addressType: -1, backlog: number): void
@@ -45,6 +48,21 @@ export function noteTaking(server: net.Server): void {
 /** Whether a server accepts, or node:cluster does with its handle. */
 export function isAccepting(server: net.Server): boolean {
   return server.listening || taken.has(server)
+}
+
+/** What a server accepts with, or node:cluster in its place; undefined when it is closed. */
+export function handleOf(server: net.Server): Handle | undefined {
+  return taken.get(server)?.handle ?? (server as HandledServer)._handle ?? undefined
+}
+
+/**
+ * Hands a server a connection as if it had come to its own socket: to node:cluster, which has taken that, for its workers.
+ * @returns false when the server is closed
+ */
+export function handOver(server: net.Server, connection: unknown[]): boolean {
+  const handle = handleOf(server)
+  handle?.onconnection(...connection)
+  return handle !== undefined
 }
 
 /** Stops accepting where node:cluster does that. Its workers do not learn of it, and get what has been accepted before. */

@@ -1,5 +1,7 @@
 import type { EventEmitter } from 'node:events'
+import type { RequestCounts } from './request-counts.js'
 import type { DrainOrder, DrainProgress } from './supervisor.js'
+import type { Waiting } from './waiting.js'
 
 /**
  * What a worker of node:cluster tells the primary about its runtime:
@@ -7,15 +9,24 @@ import type { DrainOrder, DrainProgress } from './supervisor.js'
  * - `report`: how far its drain is, about once a second
  * - `idle`: nothing is left in it; a connection may be on its way
  * - `ended`: its drain is over
+ * - `counted`: the answer to `count`
  */
-export type WorkerMessage = { act: 'hello' } | { act: 'idle' } | ({ act: 'report' | 'ended' } & DrainProgress)
+export type WorkerMessage = { act: 'hello' } | { act: 'idle' } | ({ act: 'report' | 'ended' } & DrainProgress) | ({ act: 'counted' } & WorkerCount)
+
+/** What a worker has and had, at any time. */
+export interface WorkerCount {
+  open: Waiting
+  counts: RequestCounts
+}
 
 /**
  * What the primary tells a worker:
  * - `drain`: to begin, or to go on under another order
  * - `settled`: all workers are idle, and by now it has got everything that was on its way
+ * - `count`: to say what it has and had
+ * - `private`: a connection of the private socket comes next, to one of the workers
  */
-export type PrimaryMessage = { act: 'drain'; order: DrainOrder } | { act: 'settled' }
+export type PrimaryMessage = { act: 'drain'; order: DrainOrder } | { act: 'settled' } | { act: 'count' } | { act: 'private'; inode: number }
 
 /**
  * node keeps messages whose `cmd` begins with NODE_ from the app: they come as `internalMessage`, and never as `message`. It

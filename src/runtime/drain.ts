@@ -85,6 +85,11 @@ export class Drain {
     this.#hooks.addForConnections(kind, hook)
   }
 
+  /** What this process itself has open, in a drain or not. */
+  open(): Waiting {
+    return { ...this.#servers.waiting(), jobs: this.#jobs?.waiting() ?? [], hooks: this.#hooks.pending }
+  }
+
   /** From here on the supervisor may have it drain. */
   listenForOrders(): void {
     this.#workers?.watch()
@@ -232,7 +237,7 @@ export class Drain {
 
   #progress(): DrainProgress {
     if (this.#jobs) this.#ledger.addJobs(this.#jobs.ledger)
-    const waiting = { ...this.#servers.waiting(), jobs: this.#jobs?.waiting() ?? [], hooks: this.#hooks.pending }
+    const waiting = this.open()
     const { counts } = this.#ledger
     return this.#workers ? { waiting: this.#workers.addWaiting(waiting), counts: this.#workers.addCounts(counts) } : { waiting, counts }
   }

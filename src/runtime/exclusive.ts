@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import type { OriginalListen } from './bind.js'
+import { aborted } from './deadline.js'
 import type { Instance } from './instance.js'
 import { readFunction, readName, type Jobs } from './jobs.js'
 import type { Log } from './journal.js'
@@ -31,15 +32,22 @@ export class ExclusiveWork {
   readonly #log: Log
   readonly #draining: AbortSignal
   readonly #listen: OriginalListen
+  readonly #letIn: () => Promise<void>
   readonly #names = new Set<string>()
 
-  /** @param options.owner the instance that this process is, or belongs to as its child or thread; without one nothing is locked */
-  constructor(options: { owner: Instance | undefined; jobs: Jobs; log: Log; draining: AbortSignal; listen: OriginalListen }) {
+  /**
+   * @param options.owner the instance that this process is, or belongs to as its child or thread; without one nothing is locked
+   * @param options.letIn settles when that instance is let in: one that is held back does not ask for a lock
+   */
+  constructor(options: {
+    owner: Instance | undefined; jobs: Jobs; log: Log; draining: AbortSignal; listen: OriginalListen; letIn: () => Promise<void>
+  }) {
     this.#owner = options.owner
     this.#jobs = options.jobs
     this.#log = options.log
     this.#draining = options.draining
     this.#listen = options.listen
+    this.#letIn = options.letIn
   }
 
   /**
@@ -66,6 +74,8 @@ export class ExclusiveWork {
   async #hold(name: string, shown: string): Promise<HeldName | undefined> {
     if (this.#draining.aborted) return undefined
     if (this.#owner === undefined) return { release: () => {} }
+    await Promise.race([this.#letIn(), aborted(this.#draining)])
+    if (this.#draining.aborted) return undefined
     const about = { exclusive: shown }
     let holder: string | undefined
     let isSilent = false

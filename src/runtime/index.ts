@@ -75,6 +75,16 @@ export function status(text: string): NotifyOutcome {
 }
 
 /**
+ * Settles when this instance is let in. Before that it is in standby: a handover looks at a new release, over a socket of its own,
+ * before it accepts anything. For what an app does by itself and must not do twice, or not for a release that may never go live,
+ * such as taking messages from a queue. Settles at once outside systemd, and in an instance that is not held back; never in one
+ * that is stopped before. Do not wait for it before `listen()`: a release that never listens is not let in.
+ */
+export function whenLive(): Promise<void> {
+  return runtime.whenLive()
+}
+
+/**
  * Runs a function when the drain begins. The process lives until its promise settles, or until the hard end
  * (`drain.timeout`), when `context.signal` is aborted. An error is logged and changes nothing else.
  */
@@ -105,8 +115,8 @@ export function job<T>(name: string, fn: JobFunction<T>, options?: JobOptions): 
 }
 
 /**
- * Runs a function in one process of the app at a time, whatever generations and processes there are: at once when no other has
- * work of that name, otherwise when the other has ended or died, the newest generation first. It is expected to run until
+ * Runs a function in one process of the app at a time, whatever generations and processes there are: once this instance is let in
+ * (see `whenLive`), at once when no other has work of that name, otherwise when the other has ended or died, the newest generation first. It is expected to run until
  * `signal` is aborted, which happens when the drain begins, and counts as a job.
  * @param name of the lock, one per app; outside systemd there is none
  * @param fn gets `{ signal }`; when it settles, the lock is free, and this process does not take it again by itself

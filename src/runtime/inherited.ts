@@ -18,8 +18,15 @@ export interface InheritedListener {
   backlog: number
 }
 
+/** `FileDescriptorName=` of the sockets that are one instance's own; never among the listeners that an app sees. */
+const privateName = 'private'
+
 export interface Inheritance {
   listeners: InheritedListener[]
+  /** The descriptor of the socket that reaches this one instance: HOLDFAST_PRIVATE_SOCKET. */
+  privateFd: number | undefined
+  /** And of the one that tells reports: HOLDFAST_REPORT_SOCKET. */
+  reportFd: number | undefined
   /** Sentences for the log about what was passed but cannot be used. */
   problems: string[]
 }
@@ -31,17 +38,23 @@ export interface Inheritance {
 export function readInheritance(
   env: NodeJS.ProcessEnv,
   pid: number,
-  describe: (fd: number) => SocketDescription = describeSocket,
+  describe: (fd: number, family?: 'tcp' | 'unix') => SocketDescription = describeSocket,
 ): Inheritance {
   const problems: string[] = []
   const configured = readConfigured(env.HOLDFAST_LISTEN, problems)
   const listeners: InheritedListener[] = []
+  const fds: Partial<Record<PrivateUse, number>> = {}
   const count = env.LISTEN_PID === String(pid) ? readCount(env.LISTEN_FDS, problems) : 0
   const names = env.LISTEN_FDNAMES ? env.LISTEN_FDNAMES.split(':') : []
   for (let index = 0; index < count; index++) {
     const fd = firstFd + index
     const name = names[index] || 'unknown'
-    const description = describe(fd)
+    const description = describe(fd, name === privateName ? 'unix' : 'tcp')
+    const use = name === privateName ? privateUse(description, env) : undefined
+    if (use) {
+      fds[use] ??= fd
+      continue
+    }
     if (description.kind === 'unusable') {
       problems.push(`systemd passed fd ${fd} (${name}) as a listener, but it is ${description.what}: it is not used`)
       continue
@@ -54,7 +67,17 @@ export function readInheritance(
     if (listeners.some((listener) => listener.name === name)) continue
     problems.push(`listener ${name} (${address}) is in [listen], but systemd passed no usable socket of that name`)
   }
-  return { listeners, problems }
+  return { listeners, privateFd: fds.server, reportFd: fds.report, problems }
+}
+
+type PrivateUse = 'server' | 'report'
+
+/** What one of the private sockets is for; undefined for a listener of the app's that has this name by chance. */
+function privateUse(description: SocketDescription, env: NodeJS.ProcessEnv): PrivateUse | undefined {
+  const { HOLDFAST_PRIVATE_SOCKET: server, HOLDFAST_REPORT_SOCKET: report } = env
+  if (description.kind !== 'listening') return undefined
+  if (server && description.address === server) return 'server'
+  return report && description.address === report ? 'report' : undefined
 }
 
 /** Removes LISTEN_*, as sd_listen_fds(1) does: a process that is started from here inherits none of the sockets. */

@@ -56,7 +56,7 @@ export function exchange(response: http.ServerResponse, socket: Duplex): Drainin
 
 /** The same of HTTP/2. */
 export function stream(socket: ServerHttp2Stream): DrainingConnection {
-  const kind = /^text\/event-stream\b/i.test(String(socket.sentHeaders?.['content-type'] ?? '')) ? 'event-stream' : 'request'
+  const kind = isEventStreamType(socket.sentHeaders?.['content-type']) ? 'event-stream' : 'request'
   const close = (): void => {
     if (kind === 'event-stream') endForGood(socket)
   }
@@ -64,10 +64,12 @@ export function stream(socket: ServerHttp2Stream): DrainingConnection {
 }
 
 /** By the head as it was written: what is given to writeHead() is in none of the header accessors. */
-function isEventStream(response: http.ServerResponse): boolean {
+export function isEventStream(response: http.ServerResponse): boolean {
   const { _header: head } = response as { _header?: string | null }
   return typeof head === 'string' && /^content-type:\s*text\/event-stream\b/im.test(head)
 }
+
+export const isEventStreamType = (contentType: unknown): boolean => /^text\/event-stream\b/i.test(String(contentType ?? ''))
 
 /** A server that writes after the end would crash the app, which does not know of it yet; it learns by `close`. */
 function endForGood(writable: http.ServerResponse | ServerHttp2Stream): void {

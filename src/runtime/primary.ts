@@ -13,6 +13,7 @@ export class Primary implements Supervisor {
   onOrder(callback: () => void): void {
     hear<PrimaryMessage>(process, (message) => {
       if (message.act === 'settled') return this.#settle?.()
+      if (message.act !== 'drain') return
       this.#order = message.order
       this.#orderedAt = performance.now()
       callback()

@@ -19,6 +19,9 @@ import { whenMainEvaluated } from './main-module.js'
 import { matchListener, matchName, type Match } from './match.js'
 import { notifyReady, notifyStatus, type NotifyOutcome } from './notify.js'
 import { Primary } from './primary.js'
+import { PrivateSocket } from './private-socket.js'
+import { Reporting } from './reporting.js'
+import { Standby } from './standby.js'
 import { Systemd } from './systemd.js'
 import { startWatchdog } from './watchdog.js'
 import { Workers } from './workers.js'
@@ -39,6 +42,12 @@ export class Runtime {
   readonly drain: Drain
   readonly #jobs: Jobs
   readonly #exclusive: ExclusiveWork
+  readonly #standby: Standby
+  /** Undefined where nobody asks. */
+  readonly #reporting: Reporting | undefined
+  readonly #reportFd: number | undefined
+  readonly #private: PrivateSocket | undefined
+  readonly #privateListener: string | undefined
   readonly #inherited: readonly InheritedListener[] = []
   readonly #problems: readonly string[] = []
   readonly #servers = new Map<InheritedListener, net.Server>()
@@ -58,14 +67,24 @@ export class Runtime {
     const supervisor = this.role === 'worker' ? new Primary() : new Systemd({ log, limits, stopFile: env.HOLDFAST_STOP_FILE })
     this.drain = new Drain({ log, limits, supervisor, workers: this.role === 'main' ? new Workers(log) : undefined })
     const draining = this.drain.signal
+    this.#standby = new Standby(this.role === 'outside' ? undefined : env.HOLDFAST_HOLD_FILE)
     this.#jobs = new Jobs({ log, draining })
     this.drain.waitForJobs(this.#jobs)
     // A thread or a child of an instance is none, but what it runs must not run twice either.
-    this.#exclusive = new ExclusiveWork({ owner: readInstance(env), jobs: this.#jobs, log, draining, listen: this.#listen })
+    this.#exclusive = new ExclusiveWork({
+      owner: readInstance(env), jobs: this.#jobs, log, draining, listen: this.#listen, letIn: () => this.#standby.over(),
+    })
+    if (this.role === 'worker' && env.HOLDFAST_REPORT_SOCKET) this.#reporting = new Reporting(this.drain)
     if (this.role !== 'main') return
-    const { listeners, problems } = readInheritance(env, pid)
+    const { listeners, problems, privateFd, reportFd } = readInheritance(env, pid)
     this.#inherited = listeners
     this.#problems = problems
+    this.#privateListener = env.HOLDFAST_PRIVATE_LISTENER
+    this.#reportFd = reportFd
+    if (reportFd !== undefined) this.#reporting = new Reporting(this.drain)
+    if (privateFd !== undefined) {
+      this.#private = new PrivateSocket({ fd: privateFd, listen: this.#listen, onAccepted: (inode) => this.#reporting?.announcePrivate(inode) })
+    }
     forgetInheritance(env)
     claimEnvironment(env, pid)
   }
@@ -84,8 +103,7 @@ export class Runtime {
     if (this.#ready === 'sent') return 'sent'
     // SIGTERM came first: the instance is on its way out.
     if (this.drain.signal.aborted) return 'failed'
-    const served = this.#inherited.filter((listener) => this.#servers.has(listener)).map(formatListener)
-    this.#ready = notifyReady(this.#status ?? (served.length > 0 ? `serving ${served.join(', ')}` : 'running'))
+    this.#ready = notifyReady(this.#statusNow())
     if (this.#ready === 'failed') this.log.error('READY=1 could not be sent: see `holdfast doctor`')
     return this.#ready
   }
@@ -94,7 +112,13 @@ export class Runtime {
   status(text: string): NotifyOutcome {
     if (this.role !== 'main') return 'not-supervised'
     this.#status = text
-    return this.drain.signal.aborted ? 'sent' : notifyStatus(text)
+    return this.drain.signal.aborted ? 'sent' : notifyStatus(this.#statusNow())
+  }
+
+  /** Settles when this instance may serve; see standby.ts. */
+  whenLive(): Promise<void> {
+    this.#activate()
+    return this.#standby.over()
   }
 
   onDrain(...args: [hook: DrainHook] | [kind: ConnectionKind, hook: ConnectionHook]): void {
@@ -165,6 +189,7 @@ export class Runtime {
       return server
     }
     if (match.kind === 'taken' || match.kind === 'none') {
+      if (this.role === 'worker' && request.kind === 'address') this.#reporting?.attach(server)
       this.#warnUnlisted(request, match)
       return this.#listen.apply(server, args)
     }
@@ -172,17 +197,21 @@ export class Runtime {
     if (match.kind === 'only' && request.kind === 'address') {
       this.log.notice(`${formatRequest(request)} takes ${formatListener(listener)}, the only listener of this instance`)
     }
+    this.#reporting?.attach(server)
     const former = this.#servers.get(listener)
     this.#servers.set(listener, server)
     const release = (): boolean => this.#servers.delete(listener)
     server.once(errorMonitor as unknown as string, release)
     const onListening = (): void => {
       server.off(errorMonitor as unknown as string, release)
+      if (listener.name === this.#privateListener) this.#private?.serve(server)
       if (this.#isPreloaded && this.#unused().length === 0) this.ready()
     }
     server.once('listening', onListening)
     try {
-      return former ? bindAgain(server, listener, request, former) : bindInherited(server, listener, request, this.#listen)
+      return this.#standby.listen(server, () => (
+        former ? bindAgain(server, listener, request, former) : bindInherited(server, listener, request, this.#listen)
+      ))
     } catch (error) {
       // It listens somewhere already, for one: the listener is still free.
       release()
@@ -216,7 +245,33 @@ export class Runtime {
       notifyStatus(text)
     }
     if (this.role === 'main') startWatchdog()
+    if (this.role === 'worker') this.#reporting?.answer()
     if (this.role === 'main' || this.role === 'worker') this.drain.listenForOrders()
+    if (this.#reportFd !== undefined) this.#reporting?.serve(this.#reportFd, this.#listen, () => this.#isAccepting)
+    this.drain.signal.addEventListener('abort', () => {
+      this.#standby.giveUp()
+      this.#private?.close()
+    })
+    if (this.role === 'main' && this.#standby.isHeld) this.#standby.onEnd(() => this.#noteLetIn())
+  }
+
+  #noteLetIn(): void {
+    this.log.info('let in: it is no longer in standby')
+    if (this.#ready !== undefined) notifyStatus(this.#statusNow())
+  }
+
+  /** Whether every listener that the app has taken really accepts; one that takes none has nothing to wait for once it is ready. */
+  get #isAccepting(): boolean {
+    if (this.#standby.isHeld || this.drain.signal.aborted) return false
+    if (this.#servers.size === 0) return this.#inherited.length === 0 || this.#ready !== undefined
+    return [...this.#servers.values()].every((server) => isAccepting(server) && !isParked(server))
+  }
+
+  #statusNow(): string {
+    const served = this.#inherited.filter((listener) => this.#servers.has(listener)).map(formatListener).join(', ')
+    if (!this.#standby.isHeld) return this.#status ?? (served === '' ? 'running' : `serving ${served}`)
+    const text = this.#status ?? (served === '' ? '' : `listens on ${served} when let in`)
+    return text === '' ? 'in standby' : `in standby: ${text}`
   }
 
   #warnUnlisted(request: ListenRequest, match: Match): void {

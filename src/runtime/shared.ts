@@ -1,7 +1,7 @@
 import { Runtime } from './runtime.js'
 
 /** Of what is kept under the key below; a copy of the package with another number leaves this process alone. */
-const stateVersion = 2
+const stateVersion = 3
 const key = Symbol.for('holdfast.runtime')
 
 interface Shared {

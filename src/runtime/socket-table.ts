@@ -15,8 +15,9 @@ const unixAcceptFlag = 0x10000
 /**
  * Looks a descriptor up in /proc/self/net (proc(5)), the only place where Node gets to see SO_ACCEPTCONN and the family before
  * it takes the descriptor. Listening sockets come first in these tables, and reading ends at the one sought.
+ * @param family which to look for first: on a busy machine the table of TCP is long
  */
-export function describeSocket(fd: number): SocketDescription {
+export function describeSocket(fd: number, family: 'tcp' | 'unix' = 'tcp'): SocketDescription {
   let inode: string
   try {
     const stat = fstatSync(fd)
@@ -25,7 +26,8 @@ export function describeSocket(fd: number): SocketDescription {
   } catch {
     return { kind: 'unusable', what: 'not open' }
   }
-  return findTcp('tcp', inode) ?? findTcp('tcp6', inode) ?? findUnix(inode) ?? findDatagram(inode) ?? { kind: 'unknown' }
+  const first = family === 'unix' ? findUnix(inode) : undefined
+  return first ?? findTcp('tcp', inode) ?? findTcp('tcp6', inode) ?? findUnix(inode) ?? findDatagram(inode) ?? { kind: 'unknown' }
 }
 
 function findTcp(table: 'tcp' | 'tcp6', inode: string): SocketDescription | undefined {

@@ -136,7 +136,7 @@ export class Workers {
     const member = this.#members.get(worker)
     if (!member) return
     if (message.act === 'idle') member.isIdle = true
-    else {
+    else if (message.act !== 'counted') {
       member.progress = { waiting: message.waiting, counts: message.counts }
       member.reportedAt = performance.now()
       member.hasEnded = message.act === 'ended'

@@ -13,6 +13,8 @@ export const hookService = (app: string): string => `${app}-hook.service`
 export const notifyService = (app: string, id: string): string => `${app}-notify-${id}.service`
 /** Matches these units and nobody else's: no app's and no listener's name holds a `_`. */
 export const notifyPattern = (app: string): string => `${app}-notify-${'[0-9]'.repeat(10)}_${'[0-9a-f]'.repeat(8)}.service`
+/** Transient: the command of a health check of one instance. */
+export const healthService = (app: string, generation: number, process: number): string => `${app}-health-${generation}.${process}.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
 /** Of the listeners: the sockets of single instances come and go with them. */
 export const isListenerSocket = (unit: string): boolean => unit.endsWith('.socket') && !unit.includes('@')
@@ -25,6 +27,8 @@ export const expiryTimer = (app: string): string => `${app}-expiry.timer`
 export const privateTemplate = (app: string): string => `${app}@.socket`
 /** The unit of the private sockets of one instance. */
 export const privateSocketUnit = (app: string, generation: number, process: number): string => `${app}@${generation}.${process}.socket`
+/** A pattern for `systemctl list-units` that matches the private sockets of every instance. */
+export const privateSocketPattern = (app: string): string => `${app}@*.socket`
 export const templateUnit = (app: string): string => `${app}@.service`
 
 /** The unit of one process of one generation; `process` counts from 1. */

@@ -34,7 +34,7 @@ def listen(name, address, backlog=4096, datagram=False):
     say(event='listening', name=name, address=bound if isinstance(bound, str) else '%s:%d' % bound[:2])
 
 
-def spawn(id, argv, env, pass_listeners, notify=True, wrap=None):
+def spawn(id, argv, env, pass_listeners, names=None, notify=True, wrap=None):
     fds = [listeners[name].fileno() for name in pass_listeners]
     env = dict(env)
     if notify:
@@ -42,7 +42,7 @@ def spawn(id, argv, env, pass_listeners, notify=True, wrap=None):
     script = ''.join('exec %d<&%d;' % (3 + i, fd) for i, fd in enumerate(high(fds)))
     if fds:
         env['LISTEN_FDS'] = str(len(fds))
-        env['LISTEN_FDNAMES'] = ':'.join(pass_listeners)
+        env['LISTEN_FDNAMES'] = ':'.join(names or pass_listeners)
         script += 'export LISTEN_PID=$$;'
     script += wrap or 'exec "$@"'
     child = subprocess.Popen(['bash', '-c', script, 'bash'] + argv, env=env, pass_fds=high(fds),

@@ -1,8 +1,10 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Report } from '../../src/runtime/report.js'
 import { root } from './built.js'
 
 const defaultDeadlineMs = 15_000
@@ -18,6 +20,10 @@ export interface SpawnOptions {
   notify?: boolean
   /** HOLDFAST_ variables as a deploy sets them. Default true. */
   holdfast?: boolean
+  /** Start it in standby; `letIn()` ends that. Default false. */
+  held?: boolean
+  /** Pass sockets of its own, and name the listener whose server answers there. */
+  privateListener?: string
   /** A shell text that starts "$@", in place of `exec "$@"`. */
   wrap?: string
 }
@@ -30,8 +36,39 @@ export class Instance {
   status: number | undefined
 
   readonly #supervisor: Supervisor
-  constructor(supervisor: Supervisor) {
+  readonly #name: string
+  constructor(supervisor: Supervisor, name: string) {
     this.#supervisor = supervisor
+    this.#name = name
+  }
+
+  /** As long as it is there, this instance is in standby if it was when it began. */
+  get holdFile(): string {
+    return join(this.#supervisor.directory, `${this.#name}.hold`)
+  }
+
+  /** Reaches this instance alone, with `privateListener`. */
+  get privateSocket(): string {
+    return join(this.#supervisor.directory, `${this.#name}.sock`)
+  }
+
+  get reportSocket(): string {
+    return join(this.#supervisor.directory, `${this.#name}.report`)
+  }
+
+  /** The newest status. */
+  get statusText(): string | undefined {
+    return this.notified.flatMap((text) => /^STATUS=(.*)$/m.exec(text)?.[1] ?? []).at(-1)
+  }
+
+  letIn(): void {
+    rmSync(this.holdFile)
+  }
+
+  async report(): Promise<Report> {
+    let text = ''
+    for await (const piece of net.connect(this.reportSocket).setEncoding('utf8')) text += piece
+    return JSON.parse(text) as Report
   }
 
   get isReady(): boolean {
@@ -105,15 +142,26 @@ export class Supervisor implements AsyncDisposable {
       HOLDFAST_APP: 'scenario', HOLDFAST_RELEASE: `r${generation}`, HOLDFAST_GENERATION: generation,
       HOLDFAST_INSTANCE: `${generation}.1`, HOLDFAST_LISTEN: JSON.stringify(listen), HOLDFAST_DRAIN_TIMEOUT_MS: '20000',
     }
-    const env = { PATH: process.env.PATH ?? '', ...(holdfast ? identity : {}), ...options.env }
+    const instance = new Instance(this, `${generation}.1`)
+    const isPrivate = options.privateListener !== undefined
+    const sockets = {
+      HOLDFAST_HOLD_FILE: instance.holdFile,
+      ...(isPrivate ? {
+        HOLDFAST_PRIVATE_LISTENER: options.privateListener ?? '', HOLDFAST_PRIVATE_SOCKET: instance.privateSocket,
+        HOLDFAST_REPORT_SOCKET: instance.reportSocket,
+      } : {}),
+    }
+    if (options.held) writeFileSync(instance.holdFile, '')
+    const own = isPrivate ? [instance.privateSocket, instance.reportSocket] : []
+    for (const path of own) await this.listen(path, path)
+    const env = { PATH: process.env.PATH ?? '', ...(holdfast ? { ...identity, ...sockets } : {}), ...options.env }
     const argv = [
       process.execPath, ...(register ? ['--import', 'holdfast/register'] : []), ...nodeArguments,
       resolve(fileURLToPath(new URL('scenarios', import.meta.url)), scenario),
     ]
-    const instance = new Instance(this)
     this.#instances.set(generation, instance)
     const wrap = options.wrap === undefined ? {} : { wrap: options.wrap }
-    this.#send({ op: 'spawn', id: generation, argv, env, pass_listeners: listeners, notify, ...wrap })
+    this.#send({ op: 'spawn', id: generation, argv, env, pass_listeners: [...own, ...listeners], names: [...own.map(() => 'private'), ...listeners], notify, ...wrap })
     await this.until(() => instance.pid > 0)
     return instance
   }

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
 import { planText } from '../../../src/cli/deploy-plan-text.js'
 import type { DeployPlan } from '../../../src/deploy/deploy-plan.js'
-import { stepNames } from '../../../src/deploy/progress.js'
+import { stepsOf } from '../../../src/deploy/progress.js'
 
 const plan: DeployPlan = {
   app: 'shop', what: '/srv/shop', version: '1.2.0', commit: null,
-  steps: stepNames.map((step) => ({ step, action: step === 'migrate' ? 'skip' : 'run', why: step === 'migrate' ? '--no-migrate' : null })),
+  steps: stepsOf.deploy.map((step) => ({ step, action: step === 'migrate' ? 'skip' : 'run', why: step === 'migrate' ? '--no-migrate' : null })),
   hooks: {
     install: { action: 'reuse', command: null, why: 'nothing changed' },
     migrate: { action: 'skip', command: null, why: '--no-migrate' },

@@ -12,7 +12,7 @@ export function unit(name: string, change: Partial<UnitState> = {}): UnitState {
 
 export function instance(generation: number, change: Partial<UnitState> = {}, process = 1): ObservedInstance {
   const state = unit(`shop@${generation}.${process}.service`, { mainPid: 100 + generation, ...change })
-  return { generation, process, state, changedAt: '2026-01-01T00:01:00.000Z', memory: 50 * 2 ** 20 }
+  return { generation, process, state, heldBack: false, changedAt: '2026-01-01T00:01:00.000Z', memory: 50 * 2 ** 20 }
 }
 
 export function listener(change: Partial<UnitState> = {}): ObservedListener {
@@ -26,6 +26,8 @@ export function observed(change: Partial<AppObservation> = {}): AppObservation {
     liveRelease: undefined,
     deploy: undefined,
     afterDrain: undefined,
+    held: undefined,
+    heldRelease: undefined,
     wanted: undefined,
     lastHandover: { at: '2026-01-01T00:00:00.000Z', generation: 2, release: 'r2', from: 'r1', outcome: 'live', durationMs: 1234 },
     service: unit('shop.service', { sub: 'exited' }),

@@ -79,7 +79,7 @@ describe('the plan', () => {
     expect(unit).toMatch(/^holdfast-run-shop-[0-9a-f]{8}\.service$/)
     expect(args).toEqual([
       '--quiet', '--collect', '--wait', '--pipe', `--unit=${unit}`, '--description=A command with release r4 of shop', '--property=User=hf-shop',
-      '--property=UnsetEnvironment=HOLDFAST_GENERATION HOLDFAST_INSTANCE HOLDFAST_LISTEN HOLDFAST_DRAIN_TIMEOUT_MS HOLDFAST_SHUTDOWN_TIMEOUT_MS HOLDFAST_HANG_TIMEOUT_MS HOLDFAST_RECONNECT_WINDOW_MS HOLDFAST_RECONNECT_RATE HOLDFAST_STOP_FILE',
+      '--property=UnsetEnvironment=HOLDFAST_GENERATION HOLDFAST_INSTANCE HOLDFAST_LISTEN HOLDFAST_DRAIN_TIMEOUT_MS HOLDFAST_SHUTDOWN_TIMEOUT_MS HOLDFAST_HANG_TIMEOUT_MS HOLDFAST_RECONNECT_WINDOW_MS HOLDFAST_RECONNECT_RATE HOLDFAST_HOLD_FILE HOLDFAST_PRIVATE_SOCKET HOLDFAST_PRIVATE_LISTENER HOLDFAST_REPORT_SOCKET HOLDFAST_STOP_FILE',
       '--', '/bin/sh', '-c', 'trap : HUP INT TERM; "$$@"; exit $$?', 'holdfast', 'echo', '$$HOME', '50%', '--',
     ])
     expect((await planOneOff(app(true), systemd, ['sh'], { terminal: true })).args).toContain('--pty')

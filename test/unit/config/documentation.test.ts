@@ -19,7 +19,7 @@ test('the documentation and the schema have the same defaults', () => {
 
 test('the list that suggestions are made from has the same keys', () => {
   const listed = Object.entries(knownKeys).flatMap(([table, keys]) => keys.map((key) => (table === '' ? key : `${table}.${key}`)))
-  const tables = ['start', 'drain', 'limits', 'hooks', 'source', 'sandbox']
+  const tables = Object.keys(knownKeys)
   expect(listed.filter((key) => !tables.includes(key)).toSorted()).toEqual([...schemaKeys().filter((key) => !key.startsWith('listen')), 'listen'].toSorted())
 })
 

@@ -10,10 +10,64 @@ const mistakes: [line: string, expected: string | RegExp][] = [
   ['port = 3000', 'did you mean `[listen] http`?'],
   ['settle = "2s"', /settle`.*\[start\]/],
   ['xyzzy = 1', /unknown key `xyzzy`: remove it; known here are app, /],
-  ['health = { path = "/" }', '[health] is not in this version of Holdfast yet; remove it'],
-  ['bake = 1', 'not in this version'],
-  ['preview = 1', 'not in this version'],
-  ['notify = 1', 'not in this version'],
+  ['strategy = "one-by-one"', 'expected "all", "rolling", got "one-by-one"'],
+  ['healthcheck = "/"', 'did you mean `[health] path`?'],
+  ['health = "/healthz"', 'expected a table, got "/healthz": write `[health]` on a line of its own'],
+  ['health = {}', 'health: asks nothing: add path = "/healthz", or a command'],
+  ['health = { interval = "5s" }', 'asks nothing'],
+  ['health = { url = "/" }', 'unknown key `url`'],
+  ['health = { path = "" }', 'expected a path such as "/healthz", got ""'],
+  ['health = { path = "healthz" }', 'expected a path such as "/healthz"'],
+  ['health = { path = "http://localhost/healthz" }', 'expected a path'],
+  ['health = { path = "/a b" }', 'expected a path'],
+  ['health = { path = "/a\\r\\nX: y" }', 'expected a path'],
+  ['health = { path = "/ü" }', 'expected a path'],
+  [`health = { path = "/${'a'.repeat(1000)}" }`, 'expected a path'],
+  ['health = { path = 1 }', 'expected a path'],
+  ['health = { path = "/", status = "200" }', 'health.status: expected a whole number from 100 to 599 (without quotes)'],
+  ['health = { path = "/", status = 99 }', 'from 100 to 599'],
+  ['health = { path = "/", status = [] }', 'no status would be good'],
+  ['health = { path = "/", status = [200, 600] }', 'health.status[1]: expected a whole number from 100 to 599'],
+  ['health = { path = "/", host = "" }', 'expected the name of a host'],
+  ['health = { path = "/", host = "a\\r\\nX: y" }', 'expected the name of a host'],
+  ['health = { path = "/", tls = "no" }', 'true or false'],
+  ['health = { path = "/", interval = 1 }', 'has no unit'],
+  ['health = { path = "/", interval = "1ms" }', 'too short: the least is "10ms"'],
+  ['health = { path = "/", timeout = "11min" }', 'too long: the most is "10min"'],
+  ['health = { path = "/", successes = 0 }', 'from 1 to 1000'],
+  ['health = { path = "/", deadline = "0s" }', 'too short: the least is "100ms"'],
+  ['health = { path = "/", successes = 61 }', 'health.successes: 61 in a row, 1s apart, take 1min, and `deadline` is 1min: no release could pass'],
+  ['health = { command = "" }', 'names no command: write command = "./check.sh"'],
+  ['health = { command = ["../check"] }', 'outside the release directory'],
+  ['health = { command = "x", path = "/" }', 'health.path: is about a request, and `command` asks in its place'],
+  ['health = { command = "x", status = 200 }', 'health.status: is about a request'],
+  ['health = { command = "x", tls = false }', 'health.tls: is about a request'],
+  ['bake = "60s"', 'expected a table'],
+  ['bake = { for = 60 }', 'has no unit'],
+  ['bake = { for = "25h" }', 'too long: the most is "24h"'],
+  ['bake = { max_errors = 1 }', 'expected a share such as "1%", got 1'],
+  ['bake = { max_errors = 0.01 }', 'expected a share'],
+  ['bake = { max_errors = "1" }', 'expected a share'],
+  ['bake = { max_errors = "101%" }', 'expected a share'],
+  ['bake = { max_errors = "-1%" }', 'expected a share'],
+  ['bake = { max_slowdown = 0.5 }', 'expected a number from 1 to 1000'],
+  ['bake = { max_slowdown = "3x" }', 'without quotes'],
+  ['bake = { max_slowdown = nan }', 'expected a number'],
+  ['bake = { min_requests = 0 }', 'from 1 to 1000000'],
+  ['bake = { min_request = 1 }', 'did you mean `min_requests`?'],
+  ['preview = 1', 'expected a table'],
+  ['preview = { address = "staging.example:80" }', 'systemd needs an IP address'],
+  ['preview = { listener = "http" }', 'unknown key `listener`: remove it; known in [preview] are address, expire'],
+  ['preview = { expire = "0s" }', 'too short: the least is "1s"'],
+  ['admission = { memory = "1G" }', 'true or false'],
+  ['admission = { reserve = 64 }', 'has no unit'],
+  ['admission = { reserve = "1K" }', 'too small: the least is "1M"'],
+  ['admission = { max_draining = 0 }', 'from 1 to 10000'],
+  ['admission = { max_drain_age = "500ms" }', 'too short'],
+  ['notify = {}', '`command` is missing: add command = ["/usr/local/bin/tell-chat"]'],
+  ['notify = { command = "tell" }', 'expected a list'],
+  ['notify = { command = [] }', 'names no program: write command = ["/usr/local/bin/tell-chat"]'],
+  ['notify = { command = ["x"], timeout = "1h" }', 'too long: the most is "10min"'],
   ['hooks = 1', 'expected a table'],
   ['hooks = { instal = "x" }', 'did you mean `install`?'],
   ['hooks = { install = "" }', 'names no command: write install = "npm ci --omit=dev", or remove it'],
@@ -145,6 +199,45 @@ describe('a mistake in one key', () => {
 test('a default above `timeout` is cut to it', () => {
   expect(read(write('', '[drain]\ntimeout = "10s"')).drain).toEqual({
     timeoutMs: 10_000, shutdownTimeoutMs: 10_000, hangTimeoutMs: 10_000, reconnectWindowMs: 10_000, reconnectRate: 100,
+  })
+})
+
+describe('good values', () => {
+  test('[health] path', () => {
+    expect(read(write('', '[health]\npath = "/healthz?deep=1"')).health).toEqual({
+      probe: { kind: 'http', path: '/healthz?deep=1', host: 'localhost', tls: false }, intervalMs: 1000, timeoutMs: 5000, successes: 1, deadlineMs: 60_000,
+    })
+    const text = '[health]\npath = "/"\nstatus = 204\nhost = "shop.example:443"\ntls = true\ninterval = "10ms"\ntimeout = "1s"\nsuccesses = 3\ndeadline = "100ms"'
+    expect(read(write('', text)).health).toEqual({
+      probe: { kind: 'http', path: '/', status: [204], host: 'shop.example:443', tls: true }, intervalMs: 10, timeoutMs: 1000, successes: 3, deadlineMs: 100,
+    })
+    expect(read(write('', '[health]\npath = "/"\nstatus = [200, 404]')).health?.probe).toMatchObject({ status: [200, 404] })
+  })
+
+  test('[health] command', () => {
+    expect(read(write('', '[health]\ncommand = "./check.sh --deep"')).health?.probe).toEqual({
+      kind: 'command', command: { text: './check.sh --deep', argv: ['/bin/sh', '-c', './check.sh --deep'] },
+    })
+    expect(read(write('', '[health]\ncommand = ["node", "check.js"]')).health?.probe).toMatchObject({ command: { argv: ['node', 'check.js'] } })
+  })
+
+  test.each([['0%', 0], ['0.5%', 0.005], ['2%', 0.02], ['12.345%', 0.12345], ['100%', 1]])('%s is a share', (text, expected) => {
+    expect(read(write('', `[bake]\nfor = "0s"\nmax_errors = "${text}"\nmax_slowdown = 1.5`)).bake).toEqual({ forMs: 0, maxErrors: expected, maxSlowdown: 1.5, minRequests: 50 })
+  })
+
+  test('[preview], [admission], [notify]', () => {
+    expect(read(write('', '[preview]\naddress = "127.0.0.1:8081"\nexpire = "2h"')).preview).toEqual({ address: { kind: 'tcp', host: '127.0.0.1', port: 8081 }, expireMs: 7_200_000 })
+    expect(read(write('', '[admission]\nmemory = false\nreserve = "1G"\nmax_draining = 3\nmax_drain_age = "1d"')).admission).toEqual({
+      memory: false, reserveBytes: 2 ** 30, maxDraining: 3, maxDrainAgeMs: 86_400_000,
+    })
+    expect(read(write('', '[notify]\ncommand = ["tell", "us"]')).notify).toEqual({ command: ['tell', 'us'], timeoutMs: 10_000 })
+  })
+
+  test('standby is what the preload gives, unless it is said', () => {
+    const preloaded = (start: string): string => write('', start).replace('"node", ', '"node", "--import", "holdfast/register", ')
+    expect(read(preloaded('')).start.standby).toBe(true)
+    expect(read(preloaded('[start]\nstandby = false')).start.standby).toBe(false)
+    expect(read(write('', '[start]\nstandby = true')).start.standby).toBe(true)
   })
 })
 

@@ -16,11 +16,15 @@ describe('parseConfig', () => {
       env: {},
       data: false,
       listen: [{ name: 'http', address: { kind: 'tcp', host: '127.0.0.1', port: 8080 } }],
-      start: { timeoutMs: 60_000, settleMs: 2000 },
+      strategy: 'all',
+      start: { timeoutMs: 60_000, settleMs: 2000, standby: false },
       drain: { timeoutMs: 900_000, shutdownTimeoutMs: 90_000, hangTimeoutMs: 120_000, reconnectWindowMs: 30_000, reconnectRate: 100 },
       limits: {},
       hooks: { timeoutMs: 900_000 },
       source: { maxBytes: 4 * 2 ** 30, maxFiles: 500_000 },
+      bake: { maxErrors: 0.01, maxSlowdown: 3, minRequests: 50 },
+      preview: {},
+      admission: { memory: true, reserveBytes: 64 * 2 ** 20, maxDraining: 10 },
       sandbox: {
         writePaths: [], home: 'hidden', devices: false, processes: false, namespaces: false, setuid: false,
         capabilities: [], addressFamilies: [], systemCalls: [],
@@ -37,6 +41,7 @@ describe('parseConfig', () => {
       directory = "code/"
       snapshot = false
       processes = 3
+      strategy = "rolling"
       env = { NODE_ENV = "production", TEXT = "a\\tb\\nc" }
       env_file = "/etc/shop.env"
       data = true
@@ -74,8 +79,8 @@ describe('parseConfig', () => {
       system_calls = ["@resources", "mlock2"]
     `)
     expect(config).toMatchObject({
-      description: 'The shop', user: 'shop', directory: '/srv/shop/code', snapshot: false, processes: 3, envFile: '/etc/shop.env',
-      data: true, watchdogMs: 30_000, start: { timeoutMs: 1500, settleMs: 0 }, drain: { timeoutMs: 9_000_000, shutdownTimeoutMs: 7_200_000, hangTimeoutMs: 1000, reconnectWindowMs: 0, reconnectRate: 7 },
+      description: 'The shop', user: 'shop', directory: '/srv/shop/code', snapshot: false, processes: 3, strategy: 'rolling', envFile: '/etc/shop.env',
+      data: true, watchdogMs: 30_000, start: { timeoutMs: 1500, settleMs: 0, standby: true }, drain: { timeoutMs: 9_000_000, shutdownTimeoutMs: 7_200_000, hangTimeoutMs: 1000, reconnectWindowMs: 0, reconnectRate: 7 },
       limits: { memoryBytes: 1.5 * 2 ** 30, tasks: 64 }, env: { NODE_ENV: 'production', TEXT: 'a\tb\nc' },
       sandbox: { writePaths: ['/srv/uploads'], home: 'read-only', setuid: true, capabilities: ['CAP_NET_RAW'], systemCalls: ['@resources', 'mlock2'] },
     })

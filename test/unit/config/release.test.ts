@@ -15,11 +15,11 @@ describe('mergeRelease', () => {
   })
 
   test('takes what a release may say', () => {
-    const text = write('directory = "."\nprocesses = 2\nenv = { A = "b" }', '[start]\ntimeout = "5s"\nsettle = "1s"\n[drain]\ntimeout = "1min"').replace('server.js', 'other.js')
+    const text = write('directory = "."\nprocesses = 2\nstrategy = "rolling"\nenv = { A = "b" }', '[start]\ntimeout = "5s"\nsettle = "1s"\nstandby = true\n[drain]\ntimeout = "1min"').replace('server.js', 'other.js')
     expect(mergeRelease(installed, text)).toEqual({
       config: {
-        ...installed, command: ['node', 'other.js'], processes: 2, env: { A: 'b' },
-        start: { timeoutMs: 5000, settleMs: 1000 }, drain: { ...installed.drain, timeoutMs: 60_000, shutdownTimeoutMs: 60_000, hangTimeoutMs: 60_000 },
+        ...installed, command: ['node', 'other.js'], processes: 2, strategy: 'rolling', env: { A: 'b' },
+        start: { timeoutMs: 5000, settleMs: 1000, standby: true }, drain: { ...installed.drain, timeoutMs: 60_000, shutdownTimeoutMs: 60_000, hangTimeoutMs: 60_000 },
       },
       notes: [],
     })
@@ -38,6 +38,12 @@ describe('mergeRelease', () => {
     ['', '[source]\nversion_file = "V"', '`[source] version_file` is "V" in the release and absent installed'],
     ['', '[source]\nmax_size = "1T"', '`[source] max_size` is 1T in the release and 4G installed'],
     ['', '[source]\nmax_files = 1000000', '`[source] max_files` is 1000000 in the release and 500000 installed'],
+    ['', '[preview]\naddress = 9000', '`[preview] address` is 9000 in the release and absent installed'],
+    ['', '[preview]\nexpire = "1h"', '`[preview] expire` is 1h in the release and absent installed'],
+    ['', '[admission]\nmemory = false', '`[admission] memory` is false in the release and true installed'],
+    ['', '[admission]\nreserve = "1G"', '`[admission] reserve` is 1G in the release and 64M installed'],
+    ['', '[admission]\nmax_draining = 99', '`[admission] max_draining` is 99 in the release and 10 installed'],
+    ['', '[admission]\nmax_drain_age = "1h"', '`[admission] max_drain_age` is 1h in the release and absent installed'],
     ['', '[sandbox]\nhome = "visible"', '`[sandbox] home` is "visible" in the release and "hidden" installed'],
     ['', '[sandbox]\nsetuid = true', '`[sandbox] setuid` is true in the release and false installed'],
     ['', '[sandbox]\ncapabilities = ["CAP_SYS_ADMIN"]', '`[sandbox] capabilities` is "CAP_SYS_ADMIN" in the release and empty installed'],
@@ -93,6 +99,31 @@ describe('mergeRelease', () => {
       notes: [],
     })
     expect(mergeRelease(withHooks, undefined).config.hooks).toEqual(withHooks.hooks)
+  })
+
+  describe('how a new generation is looked at', () => {
+    const looked = read(write('directory = "/srv/shop"', '[health]\npath = "/healthz"\n[bake]\nfor = "1min"\nmax_errors = "0.1%"'))
+
+    test('is the installed way where the release says nothing: leaving it out does not drop it', () => {
+      expect(mergeRelease(looked, write('directory = "."'))).toEqual({ config: looked, notes: [] })
+      expect(mergeRelease(looked, write('directory = "."', '[bake]\nmax_errors = "100%"')).config.bake).toEqual(looked.bake)
+    })
+
+    test('is the release’s own where it says so', () => {
+      const { config, notes } = mergeRelease(looked, write('directory = "."', '[health]\ncommand = "true"\n[bake]\nfor = "0s"'))
+      expect(config.health).toMatchObject({ probe: { kind: 'command' }, deadlineMs: 60_000 })
+      expect(config.bake).toEqual({ forMs: 0, maxErrors: 0.01, maxSlowdown: 3, minRequests: 50 })
+      expect(notes).toEqual([])
+    })
+  })
+
+  test('who is told is not the release’s to say', () => {
+    const { config, notes } = mergeRelease(installed, write('directory = "."', '[notify]\ncommand = ["sh", "-c", "x"]'))
+    expect(config).toEqual(installed)
+    expect(notes).toEqual([
+      `\`[notify] command\` is "-c", "sh", "x" in the release and absent installed: ${mend}`,
+      `\`[notify] timeout\` is 10s in the release and absent installed: ${mend}`,
+    ])
   })
 
   test('an address in a note shows no secret', () => {

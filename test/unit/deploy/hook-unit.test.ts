@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../../src/config/parse.js'
 import { describeHookFailure } from '../../../src/deploy/hook-failure.js'
-import { hookArguments, hookVariables, type HookUnit } from '../../../src/deploy/hook-unit.js'
+import { hookArguments, hookVariables, type CommandUnit } from '../../../src/deploy/hook-unit.js'
 import { settingsOf } from '../../../src/deploy/instance-settings.js'
 import { pathsOf, placesOf } from '../../../src/release/paths.js'
 import { renderUnits } from '../../../src/units/render.js'
 import { unitState } from './unit-state.js'
 
-const hook: HookUnit = {
+const hook: CommandUnit = {
   unit: 'shop-hook.service', description: 'x', folder: '/var/lib/holdfast/shop/staging/d1/code', writable: true,
-  environmentFiles: ['/run/holdfast/shop/hook/environment', '/etc/shop.env'], output: '/run/holdfast/shop/hook/output', timeoutMs: 900_000,
+  environmentFiles: ['/run/holdfast/shop/hook/environment', '/etc/shop.env'], output: '/run/holdfast/shop/hook/output', timeoutMs: 900_000, stopMs: 10_000,
 }
 
-function planned(over: Partial<HookUnit> = {}, { scope = 'system', config = '', dropIn = '', argv = ['/bin/sh', '-c', 'npm ci'] }: { scope?: 'system' | 'user'; config?: string; dropIn?: string; argv?: string[] } = {}) {
+function planned(over: Partial<CommandUnit> = {}, { scope = 'system', config = '', dropIn = '', argv = ['/bin/sh', '-c', 'npm ci'] }: { scope?: 'system' | 'user'; config?: string; dropIn?: string; argv?: string[] } = {}) {
   const parsed = parseConfig(`app = "shop"\ncommand = ["node", "x.js"]\n${config}\n`, { file: 'x', folder: '/srv/shop' })
   const paths = pathsOf(placesOf(scope, { HOME: '/home/me', XDG_RUNTIME_DIR: '/run/user/1' }), 'shop')
   const units = renderUnits(parsed, { scope, node: '/usr/bin/node', cli: '/usr/lib/holdfast/main.js', homePaths: [], instances: paths.instances, run: paths.run })
@@ -62,6 +62,14 @@ describe('the unit of a hook', () => {
     expect([...valuesOf(bound, 'BindsTo'), ...valuesOf(bound, 'After')]).toEqual(['shop-deploy.service', 'shop-deploy.service'])
     const starting = planned({ boundTo: { unit: 'shop-deploy.service', isActive: false } }).settings
     expect([...valuesOf(starting, 'BindsTo'), ...valuesOf(starting, 'After')]).toEqual(['shop-deploy.service'])
+  })
+  it('has what its caller adds: variables of an instance, and settings that have the last word', () => {
+    const { settings } = planned({ keeps: ['HOLDFAST_INSTANCE'], properties: ['BindPaths=/a:/b'], stopMs: 1000 })
+    expect(valuesOf(settings, 'UnsetEnvironment')[0]).not.toContain('HOLDFAST_INSTANCE')
+    expect(valuesOf(settings, 'UnsetEnvironment')[0]).toContain('HOLDFAST_GENERATION')
+    expect(settings.at(-1)).toBe('BindPaths=/a:/b')
+    expect(valuesOf(settings, 'TimeoutStopSec')).toEqual(['1s'])
+    expect(valuesOf(planned().settings, 'UnsetEnvironment')[0]).toContain('HOLDFAST_INSTANCE')
   })
   it('gets the words of its command as they are', () => {
     expect(planned({}, { argv: ['/bin/sh', '-c', 'echo $HOME 50%', '--'] }).args.slice(-5)).toEqual(['--', '/bin/sh', '-c', 'echo $$HOME 50%', '--'])
