@@ -20,8 +20,10 @@ interface Retired {
   generation: number
   release: string
   version: string | null
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970: when it was told to drain, all of it. */
   since: number
+  /** When the handover began: some of its processes may have been replaced before. */
+  begin: number
 }
 
 const folderOf = ({ run }: AppPaths): string => join(run, 'drained')
@@ -30,11 +32,12 @@ const folderOf = ({ run }: AppPaths): string => join(run, 'drained')
 export const isToldOfDrains = ({ config }: Pick<InstalledApp, 'config'>): boolean => config.notify !== undefined
 
 /** Before the order to drain. @param older what of older generations has not ended */
-export function expectDrained({ app, state: { live } }: Handover, older: readonly RunningInstance[]): void {
+export function expectDrained({ app, state: { live }, begin }: Handover, older: readonly RunningInstance[]): void {
   // Others were told to end because they had failed, or were told of before.
   if (!isToldOfDrains(app) || live === undefined || !older.some(({ generation }) => generation === live.generation)) return
   const { paths } = app
-  const retired: Retired = { generation: live.generation, release: live.release, version: versionOf(paths, live.release), since: Date.now() }
+  const since = Date.now()
+  const retired: Retired = { generation: live.generation, release: live.release, version: versionOf(paths, live.release), since, begin: since - (performance.now() - begin) }
   try {
     makeRunFolder(paths)
     mkdirSync(folderOf(paths), { recursive: true, mode: 0o755 })
@@ -60,11 +63,11 @@ export async function tellDrained(app: InstalledApp): Promise<void> {
 async function tellOne(app: InstalledApp, generation: number): Promise<void> {
   const { paths, systemd } = app
   const file = join(folderOf(paths), String(generation))
-  const { release, version, since } = JSON.parse(readFileSync(file, 'utf8')) as Retired
+  const { release, version, since, begin } = JSON.parse(readFileSync(file, 'utf8')) as Retired
   // Whoever takes it away tells, and nobody else: two may be looking.
   rmSync(file)
   const now = Date.now()
-  const drain = { generation, since }
+  const drain = { generation, since: begin }
   const figures = (await readDrains(paths, systemd, [drain])).get(drain)
   notify(app, {
     event: 'drained', app: paths.app, at: new Date(now).toISOString(), generation, release, durationMs: now - since,
