@@ -97,6 +97,17 @@ program
   })
 
 program
+  .command('metrics')
+  .description('tell the metrics of an app, or of all, in the OpenMetrics text format')
+  .argument('[app]')
+  .option('--textfile <file>', "write them for node_exporter's textfile collector, such as /var/lib/prometheus/node-exporter/holdfast.prom")
+  .addHelpText('after', '\nExit status: 0, also where an app cannot be looked at: holdfast_scrape_errors tells.')
+  .action(async (app: string | undefined, options: { textfile?: string }) => {
+    const { metricsCommand } = await import('./metrics.js')
+    await metricsCommand(app, { ...globals(), ...options })
+  })
+
+program
   .command('deploy')
   .description('bring a release: fetch, unpack, verify, run its hooks, hand over')
   .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
@@ -316,7 +327,9 @@ program
   .action(async (app: string, options: { again?: boolean }) => {
     const { openApp } = await import('./context.js')
     const { lookAgain, runAfterDrain } = await import('../deploy/after-drain.js')
+    const { tellDrained } = await import('../deploy/drained.js')
     const opened = openApp(app, globals())
+    await tellDrained(opened)
     if (options.again === true) await lookAgain(opened)
     else process.exitCode = await runAfterDrain(opened)
   })

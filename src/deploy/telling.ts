@@ -3,6 +3,7 @@ import { holdfastCommand, journalctlCommand } from '../release/command-words.js'
 import type { InstalledApp } from './app.js'
 import type { Member } from './let-in.js'
 import type { RunningInstance } from './observe.js'
+import { notify, type NotifyEvent } from './notify.js'
 import type { Handover, Plan } from './plan.js'
 import type { EventFields } from './story.js'
 
@@ -25,6 +26,7 @@ export function tellStart(handover: Handover): void {
   const { directory } = app.config
   const folder = handover.request.from === 'record' && directory !== undefined ? ` A restart takes ${directory}.` : ''
   app.story.tell('deploy-started', `Starting generation ${plan.generation} from ${kind} ${choice.release.id}; ${live}.${folder}`, fieldsOf(handover))
+  notify(app, eventOf(handover, { event: 'started' }))
   for (const note of choice.notes) app.story.tell('setting-ignored', note, fieldsOf(handover))
 }
 
@@ -69,6 +71,7 @@ export function tellStillHeld(handover: Handover, reason: string): void {
 export function tellLive(handover: Handover, durationMs: number): void {
   const { app, choice, plan } = handover
   const fields = { ...fieldsOf(handover), durationMs }
+  notify(app, eventOf(handover, { event: 'live', durationMs }))
   app.story.tell('deploy-live', `Generation ${plan.generation} is live: release ${choice.release.id}, after ${seconds(durationMs)}.`, fields)
   if (plan.retire.length > 0) {
     app.story.tell('drain-started', `${listGenerations(plan.retire)} told to stop accepting and to drain.`, fields)
@@ -99,7 +102,19 @@ export function tellFailed(
     ...(log.some((line) => line.includes('EADDRINUSE')) ? [boundItself] : []),
     `See more: ${journalctlCommand(app.paths)} -u ${unit}`,
   ]
+  notify(app, eventOf(handover, { event: outcome, reason, durationMs }))
   app.story.tell(outcome === 'failed' ? 'deploy-failed' : 'rolled-back', lines.join('\n'), { ...fieldsOf(handover), durationMs })
+}
+
+function eventOf({ app, request, state: { live }, choice, plan }: Handover, over: Pick<NotifyEvent, 'event' | 'reason' | 'durationMs'>): NotifyEvent {
+  const { kind, by } = request.from === 'order' ? request.order : { kind: request.from === 'folder' ? 'restart' as const : 'start' as const }
+  return {
+    app: app.paths.app, at: new Date().toISOString(), release: choice.release.id, generation: plan.generation, kind,
+    ...(choice.release.version === undefined ? {} : { version: choice.release.version }),
+    ...(live === undefined ? {} : { previous: { generation: live.generation, release: live.release } }),
+    ...(by === undefined ? {} : { by }),
+    ...over,
+  }
 }
 
 function fieldsOf({ state, choice, plan }: Handover): EventFields {

@@ -108,7 +108,7 @@ export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'd
 /** Of an older instance, once something waits for its end: read before the admin's own drop-ins. */
 export function renderEndDropIn(app: string): string {
   const unit = afterDrainService(app)
-  return `# Written at a handover whose release has hooks.after_drain, which waits for this instance to end.\n[Unit]\nOnSuccess=${unit}\nOnFailure=${unit}\n`
+  return `# Written at a handover: hooks.after_drain waits for this instance to end, or somebody is to be told of it.\n[Unit]\nOnSuccess=${unit}\nOnFailure=${unit}\n`
 }
 
 /**
