@@ -4,6 +4,7 @@ import { reviveLive } from './activate.js'
 import { prepareAfterDrain, wakeAfterDrain, withAfterDrain } from './after-drain.js'
 import type { InstalledApp } from './app.js'
 import type { Failed } from './candidate.js'
+import { guardListeners } from './guard.js'
 import { endHold, hold } from './held.js'
 import { isUp, observeInstances, servingGeneration } from './observe.js'
 import type { Handover } from './plan.js'
@@ -39,6 +40,7 @@ export async function goLive(handover: Handover): Promise<Outcome> {
   await endHold(app, state.held, { live: generation })
   await keepRecord(handover, { outcome: 'live', durationMs })
   await wakeAfterDrain(handover)
+  await guardListeners(app)
   return { kind: 'live', generation, release, durationMs }
 }
 
