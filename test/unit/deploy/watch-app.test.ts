@@ -30,13 +30,24 @@ function watch(): AppWatch {
 
 it('counts what has been answered between two looks', async () => {
   const watching = watch()
-  const first = await watching.look({ asking: true })
+  const first = await watching.look({ asking: true, fresh: true })
   expect(first.view).toMatchObject({ rates: null, mayAsk: true, status: { serving: true, instances: [{ phase: 'live', report: { requests: 1000 }, rates: null }] } })
   told = report({ requests: 1300, errors: 3 })
-  const { view } = await watching.look({ asking: true })
+  const { view } = await watching.look({ asking: true, fresh: true })
   expect(view.rates).toMatchObject({ requests: 300, errors: 3 })
   expect(view.status.instances[0]?.rates).toEqual(view.rates)
-  expect((await watching.look({ asking: false })).view).toMatchObject({ rates: null, status: { instances: [{ report: null }] } })
+  expect((await watching.look({ asking: false, fresh: true })).view).toMatchObject({ rates: null, status: { instances: [{ report: null }] } })
+})
+
+it('asks systemd no more than it is told to', async () => {
+  const watching = watch()
+  // The first time there is nothing else.
+  expect((await watching.look({ asking: true, fresh: false })).view.status.instances).toHaveLength(1)
+  on.systemd.set('shop@1.1.service', { active: 'failed' })
+  told = report({ requests: 1300, inFlight: 3 })
+  const kept = await watching.look({ asking: true, fresh: false })
+  expect(kept.view).toMatchObject({ rates: { requests: 300 }, status: { instances: [{ phase: 'live', report: { inFlight: 3 } }] } })
+  expect((await watching.look({ asking: true, fresh: true })).view.status.instances[0]?.phase).toBe('failed')
 })
 
 it.each([
@@ -44,18 +55,18 @@ it.each([
   ['no list', { latency: null }], ['a list of text', { latency: ['x'] }], ['a list without end', { latency: Array.from({ length: 10_000 }, () => 0) }], ['no yes and no no', { accepting: 'yes' }],
 ])('takes no report with %s: it is the app that tells', async (_, change) => {
   told = { ...report(), ...change } as Report
-  expect((await watch().look({ asking: true })).view.status.instances[0]?.report).toBeNull()
+  expect((await watch().look({ asking: true, fresh: true })).view.status.instances[0]?.report).toBeNull()
 })
 
 it('tells of what has ended since, and of nothing before', async () => {
   const entry = { at: '2026-01-01T00:00:00Z', generation: 1, release: 'r1', outcome: 'live', durationMs: 5 } as const
   appendHistory(on.paths, entry)
   const watching = watch()
-  expect((await watching.look({ asking: false })).ended).toEqual([])
+  expect((await watching.look({ asking: false, fresh: true })).ended).toEqual([])
   appendHistory(on.paths, { ...entry, outcome: 'failed' })
   appendHistory(on.paths, { ...entry, outcome: 'aborted' })
-  expect((await watching.look({ asking: false })).ended.map(({ outcome }) => outcome)).toEqual(['failed', 'aborted'])
-  expect((await watching.look({ asking: false })).ended).toEqual([])
+  expect((await watching.look({ asking: false, fresh: true })).ended.map(({ outcome }) => outcome)).toEqual(['failed', 'aborted'])
+  expect((await watching.look({ asking: false, fresh: true })).ended).toEqual([])
 })
 
 it('tells the events of deploys that begin, torn lines once they are whole', async () => {
@@ -67,17 +78,17 @@ it('tells the events of deploys that begin, torn lines once they are whole', asy
   mkdirSync(on.paths.run, { recursive: true })
   write('20260101-1', 'over long ago')
   const watching = watch()
-  expect((await watching.look({ asking: false })).deployEvents).toEqual([])
+  expect((await watching.look({ asking: false, fresh: true })).deployEvents).toEqual([])
   write('20260101-2', 'begun')
   appendFileSync(eventsFile(on.paths, '20260101-2'), '{"type":"note","te')
-  expect((await watching.look({ asking: false })).deployEvents).toEqual([{ id: '20260101-2', event: { type: 'note', text: 'begun' } }])
+  expect((await watching.look({ asking: false, fresh: true })).deployEvents).toEqual([{ id: '20260101-2', event: { type: 'note', text: 'begun' } }])
   appendFileSync(eventsFile(on.paths, '20260101-2'), 'xt":"whole"}\n')
-  expect((await watching.look({ asking: false })).deployEvents).toEqual([{ id: '20260101-2', event: { type: 'note', text: 'whole' } }])
+  expect((await watching.look({ asking: false, fresh: true })).deployEvents).toEqual([{ id: '20260101-2', event: { type: 'note', text: 'whole' } }])
 })
 
 it('ends where the app is uninstalled', async () => {
   const watching = watch()
-  await watching.look({ asking: true })
+  await watching.look({ asking: true, fresh: true })
   rmSync(join(on.paths.state, 'manifest.json'))
-  await expect(watching.look({ asking: true })).rejects.toMatchObject({ code: 'not-installed' })
+  await expect(watching.look({ asking: true, fresh: true })).rejects.toMatchObject({ code: 'not-installed' })
 })
