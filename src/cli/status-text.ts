@@ -6,13 +6,14 @@ import { alignRows, bytesWords, drainWords, spanWords, timeWords } from './words
 
 /** An app's status for people to read. Pure: `now` is in milliseconds. */
 export function statusText(status: AppStatus, now: number): string {
-  const { app, live, held, deploy, afterDrain, wanted, service, listeners, instances, lastHandover, problems } = status
+  const { app, live, held, deploy, afterDrain, wanted, service, listeners, preview, instances, lastHandover, problems } = status
   const rows = [
     [status.serving ? 'live' : 'recorded', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}${live.version === null ? '' : ` (${plainText(live.version)})`}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
     ['service', `${service.unit} is ${service.active}${service.active === 'failed' ? `: ${systemctlCommand(status)} status ${service.unit}` : ''}`],
     ...listeners.map(({ name, unit, addresses, active }) => [
       'listener', `${name}  ${addresses.join(', ')}  ${active === 'active' ? 'listening' : active} (${unit})`,
     ]),
+    ...(preview === null ? [] : [['preview', `${preview.address}  ${preview.active === 'active' ? 'listening' : preview.active} (${preview.unit})`]]),
   ]
   if (live !== null && live.source !== null) rows.splice(1, 0, ['source', plainText(live.source)])
   if (held !== null) rows.push([held.kind === 'canary' ? 'canary' : 'held', heldText(status, held, now)])

@@ -67,8 +67,7 @@ export class AppWatch {
   }
 
   private async ask({ generation, process, pid }: { generation: number; process: number; pid: number | null }): Promise<Report | undefined> {
-    const report = pid === null ? undefined : await (this.options.read ?? readReport)(this.paths, { generation, process })
-    return report !== undefined && isReport(report) ? report : undefined
+    return pid === null ? undefined : (this.options.read ?? readReport)(this.paths, { generation, process })
   }
 
   private count(unit: string, at: number, report: Report): ReturnType<SampleWindow['counted']> {
@@ -89,16 +88,4 @@ export class AppWatch {
     this.entries = history.length
     return history.slice(known)
   }
-}
-
-/** Who answers is the app: it may tell anything. */
-function isReport(report: Report): boolean {
-  const { pid, startedAt, latency, connections, inFlight, webSockets, eventStreams, jobs, requests, errors } = report
-  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
-  return (
-    [pid, connections, inFlight, webSockets, eventStreams, jobs, requests, errors].every(isCount) &&
-    typeof report.accepting === 'boolean' && typeof report.draining === 'boolean' &&
-    Number.isFinite(Date.parse(startedAt)) &&
-    Array.isArray(latency) && latency.length <= 1000 && latency.every(isCount)
-  )
 }

@@ -9,9 +9,17 @@ export const afterDrainService = (app: string): string => `${app}-after-drain.se
 export const deployService = (app: string): string => `${app}-deploy.service`
 /** Transient: one hook. */
 export const hookService = (app: string): string => `${app}-hook.service`
+/** Transient: one notification, with an id of 10 digits, `_` and 8 hexadecimal digits. */
+export const notifyService = (app: string, id: string): string => `${app}-notify-${id}.service`
+/** Matches these units and nobody else's: no app's and no listener's name holds a `_`. */
+export const notifyPattern = (app: string): string => `${app}-notify-${'[0-9]'.repeat(10)}_${'[0-9a-f]'.repeat(8)}.service`
 /** Transient: the command of a health check of one instance. */
 export const healthService = (app: string, generation: number, process: number): string => `${app}-health-${generation}.${process}.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
+/** Stops the socket unit of a listener, which refuses to be stopped by name; a template. */
+export const closeTemplate = (app: string): string => `${app}-close@.target`
+/** The instance of it that closes the listener of this socket unit. */
+export const closeTarget = (app: string, socket: string): string => `${app}-close@${socket.slice(`${app}-`.length, -'.socket'.length)}.target`
 /** Of the listeners: the sockets of single instances come and go with them. */
 export const isListenerSocket = (unit: string): boolean => unit.endsWith('.socket') && !unit.includes('@')
 /** What other people reach a held generation by. */

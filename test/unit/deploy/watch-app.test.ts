@@ -50,14 +50,6 @@ it('asks systemd no more than it is told to', async () => {
   expect((await watching.look({ asking: true, fresh: true })).view.status.instances[0]?.phase).toBe('failed')
 })
 
-it.each([
-  ['text in place of a number', { inFlight: '\u001b[2J' }], ['a negative number', { requests: -1 }], ['no number', { jobs: Number.NaN }], ['no time', { startedAt: 'yesterday' }],
-  ['no list', { latency: null }], ['a list of text', { latency: ['x'] }], ['a list without end', { latency: Array.from({ length: 10_000 }, () => 0) }], ['no yes and no no', { accepting: 'yes' }],
-])('takes no report with %s: it is the app that tells', async (_, change) => {
-  told = { ...report(), ...change } as Report
-  expect((await watch().look({ asking: true, fresh: true })).view.status.instances[0]?.report).toBeNull()
-})
-
 it('tells of what has ended since, and of nothing before', async () => {
   const entry = { at: '2026-01-01T00:00:00Z', generation: 1, release: 'r1', outcome: 'live', durationMs: 5 } as const
   appendHistory(on.paths, entry)
