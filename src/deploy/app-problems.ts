@@ -1,6 +1,7 @@
-import { afterDrainService, appService, deployService, drainService, instanceUnit } from '../units/names.js'
+import { afterDrainService, deployService, instanceUnit } from '../units/names.js'
 import { holdfastCommand, journalctlCommand, systemctlCommand } from '../release/command-words.js'
 import { describeFailure } from './failure.js'
+import { judgeListener } from './guard-judge.js'
 import { isServing, isUp } from './observe.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
 
@@ -127,20 +128,16 @@ function crashProblems({ paths, live, instances }: AppObservation): Problem[] {
 }
 
 function listenerProblems({ paths, listeners, instances }: AppObservation): Problem[] {
-  return listeners
-    .filter(({ state }) => state.active !== 'active')
-    .map(({ state, addresses }) => {
-      const why = state.result === 'success' ? state.active : `${state.active} (${state.result})`
-      const where = addresses.join(', ')
-      const { app } = paths
-      // An instance still holds the address: systemd could not bind it again.
-      return instances.some(isUp)
-        ? {
-            what: `${state.unit} is ${why}: only what runs now still answers on ${where}, and no later generation can`,
-            mend: systemctl(paths, `stop ${appService(app)} ${drainService(app)}; ${systemctl(paths, `start ${appService(app)}`)}   # closes ${where} for a drain and a start`),
-          }
-        : { what: `${state.unit} is ${why}: nobody listens on ${where}`, mend: systemctl(paths, `start ${state.unit}`) }
-    })
+  return listeners.flatMap((facts) => judgeListener(facts, { paths, isUp: instances.some(isUp) })).map(({ what, mend }) => ({ what, mend }))
+}
+
+/** A preview that nobody can open: what is served is as it should be nevertheless. */
+export function findPreviewProblems(observation: AppObservation): Problem[] {
+  const { paths, preview, drain } = observation
+  if (preview === undefined || preview.state.active === 'active' || drain.active === 'deactivating' || isStopped(observation) || isDrainedByHand(observation)) return []
+  const { unit, active, result } = preview.state
+  const why = result === 'success' ? active : `${active} (${result})`
+  return [{ what: `${unit} is ${why}: nobody sees a held release on ${preview.address}`, mend: systemctl(paths, `start ${unit}`) }]
 }
 
 function serviceProblems({ paths, service, drain, instances }: AppObservation): Problem[] {

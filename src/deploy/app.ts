@@ -10,6 +10,8 @@ export interface InstalledUnits {
   units: string[]
   systemd: Systemd
   story: Story
+  /** Where the tables of processes, sockets and memory lie. Default /proc. */
+  proc?: string
 }
 
 /** An installed app, with the seams to the machine: all that a handover needs to know. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { formatAddress } from '../config/address.js'
 import { loadConfig } from '../config/load.js'
 import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import type { Config } from '../config/model.js'
@@ -11,6 +12,7 @@ import { appService, instancePattern, shutdownService, isListenerSocket } from '
 import { renderUnits } from '../units/render.js'
 import { statusOf } from './app-status.js'
 import { fail, ok, warn, type Finding } from './diagnose.js'
+import { findForeignFile, installedListeners, type ListenerFacts } from './listener-facts.js'
 import { accountExists, type Machine } from './machine.js'
 import { isGone, observeApp } from './observe-app.js'
 import { checkUnedited } from './preflight.js'
@@ -28,7 +30,7 @@ export async function diagnoseApp(places: Places, app: string, systemd: Systemd,
       ...(await collect(() => judgeConfig(paths, manifest, machine, install))),
       ...(await collect(() => judgeUnitFiles(paths, manifest, install))),
       ...(await collect(() => judgePrograms(manifest, places, install))),
-      ...(await collect(() => judgeUnits(manifest, systemd, places))),
+      ...(await collect(() => judgeUnits(manifest, systemd, paths))),
       ...(await collect(() => judgeState(places, app, systemd))),
       ...(places.scope === 'system' ? judgeNeedrestart(app, install) : []),
     ]
@@ -98,15 +100,17 @@ function judgePrograms({ node, cli }: Manifest, { scope }: Places, install: stri
   return []
 }
 
-async function judgeUnits(manifest: Manifest, systemd: Systemd, { scope }: Places): Promise<Finding[]> {
-  const systemctl = systemctlCommand({ scope })
+async function judgeUnits(manifest: Manifest, systemd: Systemd, paths: AppPaths): Promise<Finding[]> {
+  const systemctl = systemctlCommand(paths)
   // A template has no state of its own; its instances tell in judgeState.
   const names = manifest.units.map(({ name }) => name).filter((name) => !name.includes('@'))
   const states = await systemd.properties(names, ['LoadState', 'UnitFileState'])
   const units = names.map((name, i) => ({ name, ...(states[i] as (typeof states)[number]) }))
   const instances = await systemd.list(instancePattern(manifest.app))
   const reloads = await systemd.properties([...names, ...instances], ['NeedDaemonReload'])
-  const stale = [...names, ...instances].filter((_, i) => reloads[i]?.NeedDaemonReload === 'yes')
+  // Of a socket whose address was edited, a daemon-reload would be the end: judgeState says what to do.
+  const edited = installedListeners(manifest).filter(({ unit, address }) => findForeignFile(paths, unit, address) !== undefined).map(({ unit }) => unit)
+  const stale = [...names, ...instances].filter((name, i) => reloads[i]?.NeedDaemonReload === 'yes' && !edited.includes(name))
   const findings = [
     ...units.filter(({ LoadState }) => LoadState !== 'loaded').map(({ name, LoadState }) =>
       LoadState === 'masked' ? fail(`${name} is masked`, `${systemctl} unmask ${name}`) : fail(`${name} is ${LoadState}`, `${systemctl} daemon-reload; ${systemctl} status ${name}`),
@@ -123,7 +127,8 @@ async function judgeUnits(manifest: Manifest, systemd: Systemd, { scope }: Place
 }
 
 async function judgeState(places: Places, app: string, systemd: Systemd): Promise<Finding[]> {
-  const { state, live, problems, lastHandover, service } = statusOf(await observeApp(places, app, systemd))
+  const observation = await observeApp(places, app, systemd)
+  const { state, live, problems, lastHandover, service } = statusOf(observation)
   const systemctl = systemctlCommand(places)
   if (problems.length > 0) return problems.map(({ what, mend }) => fail(what, mend))
   switch (state) {
@@ -136,8 +141,15 @@ async function judgeState(places: Places, app: string, systemd: Systemd): Promis
     case 'empty':
       return [warn('no release is recorded yet', `${systemctl} restart ${app}`)]
     default:
-      return [ok(live === null ? state : `${state}: generation ${live.generation}, release ${live.release}`)]
+      return [...observation.listeners.map(describeListener), ok(live === null ? state : `${state}: generation ${live.generation}, release ${live.release}`)]
   }
+}
+
+/** A listener without a fault, and how far that could be seen. */
+function describeListener({ address, state, held, instances }: ListenerFacts): Finding {
+  const where = formatAddress(address)
+  if (held === undefined) return ok(`${state.unit} is active on ${where}; whether systemd has its socket, this user may not see`)
+  return ok(instances.some(({ open }) => open !== undefined) ? `systemd holds ${where}, and what serves accepts on that socket` : `systemd holds ${where}`)
 }
 
 function judgeNeedrestart(app: string, install: string): Finding[] {

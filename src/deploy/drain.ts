@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { pruneStopReasons, writeStopReason } from '../release/stop-reason.js'
 import { activateService, appService, drainService, isListenerSocket } from '../units/names.js'
 import type { InstalledUnits } from './app.js'
+import { closeListeners } from './listener-close.js'
 import { hasEnded, isUp, observeInstances } from './observe.js'
 import { clearFolderRequest, requestFolder } from './request.js'
 import { closePrivateSockets } from './retire.js'
@@ -25,7 +26,10 @@ export async function drainApp({ units, paths, systemd, story }: InstalledUnits)
   story.tell('app-stopping', `Stopping ${app}: its listeners close and every generation drains.`)
   // Waited for: no connection may start the app again.
   const sockets = units.filter(isListenerSocket)
-  if (sockets.length > 0) await systemd.run('stop', [...sockets, activateService(app)])
+  if (sockets.length > 0) {
+    await closeListeners(systemd, app, sockets, units)
+    await systemd.run('stop', [activateService(app)])
+  }
   const begin = performance.now()
   for (;;) {
     const left = (await observeInstances(systemd, app)).filter((instance) => !hasEnded(instance))

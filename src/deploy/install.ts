@@ -11,10 +11,12 @@ import type { AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { runProgram } from '../run-program.js'
-import { appService, shutdownService, socketUnit, isListenerSocket } from '../units/names.js'
+import { appService, closeTemplate, shutdownService, socketUnit, isListenerSocket } from '../units/names.js'
 import { renderUnits } from '../units/render.js'
+import { closeListeners } from './listener-close.js'
 import { startSocket } from './listeners.js'
 import { answers, observeInstances } from './observe.js'
+import { openedSockets } from './opened-sockets.js'
 import type { Programs } from './programs.js'
 import { requestFolder } from './request.js'
 import { catalogFile, isCatalog, needrestartFile, updateCatalog, type SystemFile } from './system-files.js'
@@ -70,7 +72,7 @@ export function planInstall(paths: AppPaths, config: Config, source: { text: str
       version: 1, app: paths.app, ...programs,
       units: units.map(({ name, text }) => ({ name, text })),
       files: [...new Set([...files.map(({ path }) => path), ...(old?.files ?? [])])],
-      folders: [...new Set([...(old?.folders ?? []), ...config.listen.flatMap((listener) => missingFolders(listener))])],
+      folders: [...new Set([...(old?.folders ?? []), ...openedSockets(config).flatMap((listener) => missingFolders(listener))])],
     },
     gone,
     changes,
@@ -79,7 +81,7 @@ export function planInstall(paths: AppPaths, config: Config, source: { text: str
       .filter(({ name, before = recorded(name), after }) => isListenerSocket(name) && before !== undefined && addressIn(before) !== addressIn(after))
       .map(({ name }) => name),
     disable: gone.map(({ name }) => name).filter(isListenerSocket),
-    enable: [appService(paths.app), shutdownService(paths.app), ...config.listen.map((listener) => socketUnit(paths.app, listener.name))],
+    enable: [appService(paths.app), shutdownService(paths.app), ...openedSockets(config).map((listener) => socketUnit(paths.app, listener.name))],
   }
 }
 
@@ -102,7 +104,7 @@ export async function install(plan: InstallPlan, systemd: Systemd): Promise<void
 
   await systemd.daemonReload()
   await systemd.enable(plan.enable)
-  for (const listener of config.listen) await openListener(systemd, paths, listener)
+  for (const listener of openedSockets(config)) await openListener(systemd, paths, listener)
   await handOverNow(plan, systemd)
 }
 
@@ -133,7 +135,8 @@ async function writeUnits({ paths, config, stopSockets, disable, changes }: Inst
   if (stopSockets.length > 0) {
     // A start of the app that is under way would start them again behind our back.
     await waitForHandover(paths, config, systemd)
-    await systemd.run('stop', stopSockets)
+    const written = closeTemplate(paths.app)
+    await closeListeners(systemd, paths.app, stopSockets, existsSync(join(paths.units, written)) ? [written] : [])
   }
   const present = disable.filter((name) => existsSync(join(paths.units, name)))
   if (present.length > 0) await systemd.disable(present)

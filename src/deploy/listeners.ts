@@ -1,29 +1,57 @@
 import { formatAddress } from '../config/address.js'
 import { HoldfastError } from '../errors.js'
-import { appService, drainService, socketUnit } from '../units/names.js'
+import { closeTemplate } from '../units/names.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
 import type { InstalledApp } from './app.js'
+import { judgeListener } from './guard-judge.js'
+import { describeLoss, readOwnListeners } from './guard.js'
+import { closeListeners } from './listener-close.js'
+import type { ListenerFacts } from './listener-facts.js'
+import { isUp, observeInstances, type RunningInstance } from './observe.js'
 
 /**
  * Makes sure that systemd holds every listener before an instance starts: one without its inherited
- * socket would try to bind the address itself.
+ * socket would try to bind the address itself. Where systemd has lost one, it is opened again if that closes nothing.
  * @throws HoldfastError `handover-failed`
  */
-export async function requireListeners({ config, paths, systemd }: InstalledApp): Promise<void> {
-  for (const listener of config.listen) {
-    const unit = socketUnit(paths.app, listener.name)
-    const refusal = await startSocket(systemd, unit)
-    if (refusal === undefined) continue
-    const { state, message } = refusal
-    const manager = paths.scope === 'user' ? ' --user' : ''
-    throw new HoldfastError(
-      'handover-failed',
-      `${unit} is ${state?.active} (${state?.result}): systemd does not hold ${formatAddress(listener.address)}. What runs keeps serving there.${message === '' ? '' : ` ${message}`}`,
-      {
-        hint: `systemctl${manager} stop ${appService(paths.app)} ${drainService(paths.app)}; systemctl${manager} start ${appService(paths.app)}   # closes the address for a drain and a start`,
-      },
-    )
+export async function requireListeners(app: InstalledApp): Promise<void> {
+  const instances = await observeInstances(app.systemd, app.paths.app)
+  for (const facts of await readOwnListeners(app, instances)) {
+    if (!isHeld(facts)) await reopen(app, facts, instances)
+    else tellMoved(app, facts)
   }
+}
+
+/** Where somebody has stopped a socket unit, a start of the app opens it again before anything of ours runs. */
+function tellMoved({ paths, story }: InstalledApp, facts: ListenerFacts): void {
+  const split = judgeListener(facts, { paths, isUp: true }).find(({ kind }) => kind === 'split')
+  if (split !== undefined) story.tell('listener-repaired', `${split.what}. The next generation accepts on systemd's.`)
+}
+
+/** Whether an instance that starts would get the socket, and a client would reach it. What may not be looked at counts as held. */
+const isHeld = ({ state, held, hasPath }: ListenerFacts): boolean => state.active === 'active' && held?.length !== 0 && hasPath
+
+async function reopen(app: InstalledApp, before: ListenerFacts, instances: readonly RunningInstance[]): Promise<void> {
+  const { systemd, paths, story } = app
+  const { unit } = before.state
+  // A path is bound beside the old socket; a port is free once nobody has it.
+  if (before.state.active === 'active') {
+    if (!before.isBelieved || (before.address.kind === 'tcp' && before.sockets.length > 0)) throw notHeld(app, before, instances)
+    await closeListeners(systemd, paths.app, [unit], app.units.filter((name) => name === closeTemplate(paths.app)))
+  }
+  const refusal = await startSocket(systemd, unit)
+  const after = (await readOwnListeners(app, instances)).find(({ listener }) => listener === before.listener) as ListenerFacts
+  if (refusal !== undefined || !isHeld(after)) throw notHeld(app, after, instances, refusal?.message)
+  // Of a start, its sockets are no news.
+  if (before.state.active !== 'active' && !instances.some(isUp)) return
+  story.tell('listener-repaired', `systemd had lost ${formatAddress(before.address)}: ${describeLoss(before)}. It holds it again; the next generation accepts there.`)
+}
+
+function notHeld({ paths }: InstalledApp, facts: ListenerFacts, instances: readonly RunningInstance[], message = ''): HoldfastError {
+  const [fault] = judgeListener(facts, { paths, isUp: instances.some(isUp) })
+  const { unit, active, result } = facts.state
+  const what = fault?.what ?? `${unit} is ${active} (${result}): systemd does not hold ${formatAddress(facts.address)}`
+  return new HoldfastError('handover-failed', `${what}.${message === '' ? '' : ` ${message}`}`, fault === undefined ? {} : { hint: fault.mend })
 }
 
 /** Starts a socket unit that is not active yet. @returns what it is instead, and the first line of what systemctl said, where it did not come up */

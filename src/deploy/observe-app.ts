@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { formatAddress } from '../config/address.js'
 import { instanceFolder, listInstanceFolders } from '../release/instance.js'
 import { readHistory, type HistoryEntry } from '../release/history.js'
-import { readManifest } from '../release/manifest.js'
+import { readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { readState, type AfterDrain, type Live, type Held } from '../release/state.js'
 import type { Release } from '../release/release.js'
@@ -10,8 +11,9 @@ import { isHeldBack } from '../release/standby.js'
 import { listReleases } from '../release/store.js'
 import { denotes, readWanted } from '../release/wanted.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
-import { activateService, appService, drainService, processNumbers, isListenerSocket } from '../units/names.js'
+import { activateService, appService, drainService, previewSocket, processNumbers } from '../units/names.js'
 import { observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
+import { addressIn, installedListeners, readListeners, type ListenerFacts } from './listener-facts.js'
 import { observeInstances, type RunningInstance } from './observe.js'
 import { notInstalled } from './uninstall.js'
 
@@ -34,19 +36,14 @@ export interface AppObservation {
   drain: UnitState
   /** Undefined for an app without listeners. */
   activate: UnitState | undefined
-  listeners: ObservedListener[]
+  listeners: ListenerFacts[]
+  /** The socket of `[preview] address`; undefined without one. */
+  preview: { state: UnitState; address: string } | undefined
   instances: ObservedInstance[]
   /** The generations whose files are there, with the release each was started from. */
   releases: Map<number, string>
   /** What the live generation would need to start again, and is not there. */
   missingFiles: string[]
-}
-
-export interface ObservedListener {
-  name: string
-  state: UnitState
-  /** What systemd listens on, or would: `127.0.0.1:8080`, `[::]:8080` for all addresses, a path. */
-  addresses: string[]
 }
 
 export interface ObservedInstance extends RunningInstance {
@@ -56,6 +53,15 @@ export interface ObservedInstance extends RunningInstance {
   changedAt: string | undefined
   /** Bytes: of the whole unit where the kernel accounts for it, else resident in the main process. */
   memory: number | undefined
+}
+
+/** Not one of the listeners: without it, the app is served all the same. */
+async function observePreview({ app, units }: Manifest, systemd: Systemd): Promise<AppObservation['preview']> {
+  const text = units.find(({ name }) => name === previewSocket(app))?.text
+  const address = text === undefined ? undefined : addressIn(text)
+  if (address === undefined) return undefined
+  const [state] = await systemd.show([previewSocket(app)])
+  return state && { state, address: formatAddress(address) }
 }
 
 /**
@@ -69,16 +75,15 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
   if (manifest === undefined) throw notInstalled(places, app)
   // The record first: a handover that ends in between shows as one that is under way, not as a contradiction.
   const { live, wanted, held, afterDrain } = readState(paths)
-  const sockets = manifest.units.map(({ name }) => name).filter(isListenerSocket)
-  const [states, listens, instances, deploy] = await Promise.all([
-    systemd.show([appService(app), drainService(app), activateService(app), ...sockets]),
-    systemd.properties(sockets, ['Listen']),
+  const [states, instances, deploy] = await Promise.all([
+    systemd.show([appService(app), drainService(app), activateService(app)]),
     observeInstances(systemd, app),
     observeDeploy(paths, systemd),
   ])
+  const listeners = await readListeners({ paths, systemd }, installedListeners(manifest), instances)
   const releases = listReleases(paths)
   const changes = await systemd.properties(instances.map(({ state }) => state.unit), ['StateChangeTimestamp'])
-  const [service, drain, activate, ...socketStates] = states as [UnitState, UnitState, UnitState, ...UnitState[]]
+  const [service, drain, activate] = states as [UnitState, UnitState, UnitState]
   return {
     paths,
     live,
@@ -92,12 +97,8 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
     service,
     drain,
     activate: activate.load === 'not-found' ? undefined : activate,
-    listeners: socketStates.map((state, i) => ({
-      name: state.unit.slice(`${app}-`.length, -'.socket'.length),
-      state,
-      // "127.0.0.1:8080 (Stream)", a line for each.
-      addresses: (listens[i]?.Listen ?? '').split('\n').filter(Boolean).map((line) => line.replace(/ \(\w+\)$/, '')),
-    })),
+    listeners,
+    preview: await observePreview(manifest, systemd),
     instances: instances.map((instance, i) => ({
       ...instance,
       heldBack: isHeldBack(paths, instance),

@@ -4,6 +4,7 @@ import { reviveLive } from './activate.js'
 import { prepareAfterDrain, wakeAfterDrain, withAfterDrain } from './after-drain.js'
 import type { InstalledApp } from './app.js'
 import type { Failed } from './candidate.js'
+import { guardListeners } from './guard.js'
 import { endHold, hold } from './held.js'
 import { isUp, observeInstances, servingGeneration } from './observe.js'
 import type { Handover } from './plan.js'
@@ -37,6 +38,7 @@ export async function goLive(handover: Handover): Promise<Outcome> {
   tellLive(handover, durationMs)
   tellStillUp(handover, await retireAllBut(app, generation))
   await endHold(app, state.held, { live: generation })
+  await guardListeners(app)
   await keepRecord(handover, { outcome: 'live', durationMs })
   await wakeAfterDrain(handover)
   return { kind: 'live', generation, release, durationMs }
@@ -84,9 +86,10 @@ export async function giveUp(handover: Handover, failed: Failed, outcome: 'faile
   const serving = await servingGeneration(app)
   const durationMs = performance.now() - begin
   const reason = `${failed.unit} ${failed.reason}`
-  tellFailed(handover, { unit: failed.unit, reason, log, serving, durationMs, outcome })
+  const { figures } = failed
+  tellFailed(handover, { unit: failed.unit, reason, log, serving, durationMs, outcome, figures })
   if (state.held?.generation === generation) await endHold(app, state.held, {})
-  await keepRecord(handover, { outcome, reason, durationMs })
+  await keepRecord(handover, { outcome, reason, durationMs, ...(figures === undefined ? {} : { figures }) })
   wantLiveAgain(handover)
   await wakeAfterDrain(handover)
   return { kind: 'failed', generation, release: choice.release.id, reason, log, serving }

@@ -28,10 +28,15 @@ export interface HeldAddress {
 /** Where the tables of processes and sockets lie: /proc, but in tests. */
 const machine = '/proc'
 
+/** The sockets that listen on an address, or on one that covers it. */
+export function findSockets(address: Address, proc = machine): ListeningSocket[] {
+  const tables = address.kind === 'unix' ? readUnix(proc) : [...readTable(proc, 'tcp'), ...readTable(proc, 'tcp6')]
+  return tables.filter((socket) => addressesClash(socket.address, address))
+}
+
 /** Who listens on an address, or on one that covers it. Empty where nobody does. */
 export function findHolders(address: Address, proc = machine): HeldAddress[] {
-  const tables = address.kind === 'unix' ? readUnix(proc) : [...readTable(proc, 'tcp'), ...readTable(proc, 'tcp6')]
-  const sockets = tables.filter((socket) => addressesClash(socket.address, address))
+  const sockets = findSockets(address, proc)
   if (sockets.length === 0) return []
   const owners = findOwners(new Set(sockets.map((socket) => socket.inode)), proc)
   return sockets.map((socket) => ({ address: socket.address, owners: owners.get(socket.inode) ?? [] }))
@@ -90,7 +95,7 @@ function parseHost(hex: string): string {
 function findOwners(inodes: ReadonlySet<string>, proc: string): Map<string, SocketOwner[]> {
   const owners = new Map<string, SocketOwner[]>()
   for (const pid of readdirSync(proc).filter((name) => /^\d+$/.test(name))) {
-    for (const inode of socketsOf(`${proc}/${pid}`)) {
+    for (const inode of socketsOf(Number(pid), proc) ?? []) {
       if (!inodes.has(inode)) continue
       const known = owners.get(inode) ?? []
       if (!known.some((owner) => owner.pid === Number(pid))) known.push({ pid: Number(pid), command: commandOf(`${proc}/${pid}`), unit: unitOf(`${proc}/${pid}`) })
@@ -100,18 +105,19 @@ function findOwners(inodes: ReadonlySet<string>, proc: string): Map<string, Sock
   return owners
 }
 
-/** Empty where the process has ended meanwhile, or is another user's. */
-function socketsOf(folder: string): string[] {
+/** The inodes of the sockets that a process has open; undefined where it has ended meanwhile, or is another user's. */
+export function socketsOf(pid: number, proc = machine): string[] | undefined {
+  const folder = `${proc}/${pid}/fd`
   try {
-    return readdirSync(`${folder}/fd`).flatMap((fd) => {
+    return readdirSync(folder).flatMap((fd) => {
       try {
-        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folder}/fd/${fd}`))?.[1] ?? []
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folder}/${fd}`))?.[1] ?? []
       } catch {
-        return []
+        return [] // closed meanwhile
       }
     })
   } catch {
-    return []
+    return undefined
   }
 }
 

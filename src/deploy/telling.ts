@@ -26,7 +26,8 @@ export function tellStart(handover: Handover): void {
   const { directory } = app.config
   const folder = handover.request.from === 'record' && directory !== undefined ? ` A restart takes ${directory}.` : ''
   app.story.tell('deploy-started', `Starting generation ${plan.generation} from ${kind} ${choice.release.id}; ${live}.${folder}`, fieldsOf(handover))
-  notify(app, eventOf(handover, { event: 'started' }))
+  // An operation has said so when it began.
+  if (handover.request.from !== 'order') notify(app, eventOf(handover, { event: 'started' }))
   for (const note of choice.notes) app.story.tell('setting-ignored', note, fieldsOf(handover))
 }
 
@@ -55,6 +56,7 @@ export function tellHeld(handover: Handover, { expires, kind, processes }: Held)
   const [command, name] = [holdfastCommand(paths), paths.app]
   const until = expires === undefined ? '' : ` It is discarded at ${expires}.`
   const serves = state.live === undefined ? 'nothing is live yet' : `generation ${state.live.generation} serves on`
+  notify(app, eventOf(handover, { event: 'held' }))
   const what = kind === 'hold' ? 'is held: it runs' : `has ${processes} of ${choice.config.processes} processes that answer`
   app.story.tell('held', `Generation ${plan.generation}, release ${choice.release.id}, ${what}, and ${serves}.${until} To look at it: ${command} preview ${name}; then ${command} promote ${name}, or ${command} abort ${name}.`, fieldsOf(handover))
 }
@@ -65,6 +67,7 @@ export function tellPromotion(handover: Handover): void {
 }
 
 export function tellStillHeld(handover: Handover, reason: string): void {
+  notify(handover.app, eventOf(handover, { event: 'failed', reason }))
   handover.app.story.tell('deploy-failed', `Generation ${handover.plan.generation} is not promoted: ${reason}. It is still held, and what was live serves on.`, fieldsOf(handover))
 }
 
@@ -89,10 +92,10 @@ const boundItself =
 
 export function tellFailed(
   handover: Handover,
-  failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number; outcome: 'failed' | 'rolled-back' },
+  failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number; outcome: 'failed' | 'rolled-back'; figures: object | undefined },
 ): void {
   const { app, choice, plan } = handover
-  const { unit, reason, log, serving, durationMs, outcome } = failure
+  const { unit, reason, log, serving, durationMs, outcome, figures } = failure
   const now = serving === undefined ? 'Nothing serves.' : `Generation ${serving} serves on.`
   const lines = [
     outcome === 'failed'
@@ -102,11 +105,11 @@ export function tellFailed(
     ...(log.some((line) => line.includes('EADDRINUSE')) ? [boundItself] : []),
     `See more: ${journalctlCommand(app.paths)} -u ${unit}`,
   ]
-  notify(app, eventOf(handover, { event: outcome, reason, durationMs }))
+  notify(app, eventOf(handover, { event: outcome, reason, durationMs, ...(figures === undefined ? {} : { figures }) }))
   app.story.tell(outcome === 'failed' ? 'deploy-failed' : 'rolled-back', lines.join('\n'), { ...fieldsOf(handover), durationMs })
 }
 
-function eventOf({ app, request, state: { live }, choice, plan }: Handover, over: Pick<NotifyEvent, 'event' | 'reason' | 'durationMs'>): NotifyEvent {
+function eventOf({ app, request, state: { live }, choice, plan }: Handover, over: Pick<NotifyEvent, 'event' | 'reason' | 'durationMs' | 'figures'>): NotifyEvent {
   const { kind, by } = request.from === 'order' ? request.order : { kind: request.from === 'folder' ? 'restart' as const : 'start' as const }
   return {
     app: app.paths.app, at: new Date().toISOString(), release: choice.release.id, generation: plan.generation, kind,

@@ -11,6 +11,7 @@ import type { Systemd } from '../systemd/systemd.js'
 import { activateService, afterDrainService, appService, deployService, drainService, hookService, shutdownService, isListenerSocket } from '../units/names.js'
 import { cacheFolders } from './hook-unit.js'
 import { writtenFiles } from './install.js'
+import { closeListeners } from './listener-close.js'
 import { isDraining, isUp, observeInstances } from './observe.js'
 import { isCatalog, updateCatalog } from './system-files.js'
 import { checkUnedited } from './unedited.js'
@@ -102,7 +103,10 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
   await stopDeploy(app, systemd)
   await systemd.run('stop', [appService(app), drainService(app)])
   const sockets = manifest.units.map(({ name }) => name).filter(isListenerSocket)
-  if (sockets.length > 0) await systemd.run('stop', [...sockets, activateService(app)])
+  if (sockets.length > 0) {
+    await closeListeners(systemd, app, sockets, manifest.units.map(({ name }) => name))
+    await systemd.run('stop', [activateService(app)])
+  }
   const left = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
   if (left.length > 0) await systemd.run('stop', left.map(({ state }) => state.unit))
   await stopDeploy(app, systemd)

@@ -16,6 +16,10 @@ export const notifyPattern = (app: string): string => `${app}-notify-${'[0-9]'.r
 /** Transient: the command of a health check of one instance. */
 export const healthService = (app: string, generation: number, process: number): string => `${app}-health-${generation}.${process}.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
+/** Stops the socket unit of a listener, which refuses to be stopped by name; a template. */
+export const closeTemplate = (app: string): string => `${app}-close@.target`
+/** The instance of it that closes the listener of this socket unit. */
+export const closeTarget = (app: string, socket: string): string => `${app}-close@${socket.slice(`${app}-`.length, -'.socket'.length)}.target`
 /** Of the listeners: the sockets of single instances come and go with them. */
 export const isListenerSocket = (unit: string): boolean => unit.endsWith('.socket') && !unit.includes('@')
 /** What other people reach a held generation by. */

@@ -16,7 +16,7 @@ const quick = '[start]\nsettle = "200ms"\n'
 const slowly = serverJs('1').replace('makeTarget({', 'makeTarget({ exportMs: 2_000,')
 
 /** The generations that serve. */
-const serving = async (app: string): Promise<string[]> => units(`${app}@*`, 'active')
+const serving = async (app: string): Promise<string[]> => units(`${app}@*.service`, 'active')
 const state = async (app: string): Promise<{ generation: number; live?: { generation: number } }> => JSON.parse(await readFile(`/var/lib/holdfast/${app}/state.json`, 'utf8'))
 const isDynamic = (text: string): string => text.replace(/\d{8}-\d{6}-[0-9a-f]{6}/g, 'ID')
 
@@ -238,7 +238,7 @@ describe('an install that is killed', () => {
     console.log(`killed after ${took.join(', ')} ms`)
     // The one that was killed last goes through; and when the older generations have closed what it took away, so does another.
     expectSuccess(await holdfast('install', shop.config))
-    await waitFor('one generation is left', async () => (await units(`${shop.name}@*`, 'active', 'deactivating')).length === 1)
+    await waitFor('one generation is left', async () => (await units(`${shop.name}@*.service`, 'active', 'deactivating')).length === 1)
     await writeFile(shop.config, variants[1] as string)
     expectSuccess(await holdfast('install', shop.config))
     expect(await ask(shop)).toMatchObject({ status: 200, release: '1' })

@@ -1,5 +1,6 @@
 /** What tests of `status` and `doctor` observe: an app that is live, changed as each test needs. */
-import type { AppObservation, ObservedInstance, ObservedListener } from '../../../src/deploy/observe-app.js'
+import type { ListenerFacts } from '../../../src/deploy/listener-facts.js'
+import type { AppObservation, ObservedInstance } from '../../../src/deploy/observe-app.js'
 import { pathsOf, placesOf } from '../../../src/release/paths.js'
 import type { UnitState } from '../../../src/systemd/systemd.js'
 
@@ -15,8 +16,13 @@ export function instance(generation: number, change: Partial<UnitState> = {}, pr
   return { generation, process, state, heldBack: false, changedAt: '2026-01-01T00:01:00.000Z', memory: 50 * 2 ** 20 }
 }
 
-export function listener(change: Partial<UnitState> = {}): ObservedListener {
-  return { name: 'http', state: unit('shop-http.socket', { sub: 'listening', ...change }), addresses: ['127.0.0.1:8080'] }
+/** One that systemd holds, and generation 2 accepts on. */
+export function listener(change: Partial<UnitState> = {}, facts: Partial<ListenerFacts> = {}): ListenerFacts {
+  return {
+    listener: 'http', state: unit('shop-http.socket', { sub: 'listening', ...change }), address: { kind: 'tcp', host: '127.0.0.1', port: 8080 },
+    believed: ['127.0.0.1:8080'], isBelieved: true, foreignFile: undefined, hasPath: true,
+    sockets: ['11'], held: ['11'], instances: [{ unit: 'shop@2.1.service', open: ['11'] }], ...facts,
+  }
 }
 
 export function observed(change: Partial<AppObservation> = {}): AppObservation {
@@ -34,6 +40,7 @@ export function observed(change: Partial<AppObservation> = {}): AppObservation {
     drain: unit('shop-drain.service', { sub: 'exited' }),
     activate: unit('shop-activate.service', { active: 'inactive', sub: 'dead' }),
     listeners: [listener()],
+    preview: undefined,
     instances: [instance(2)],
     releases: new Map([[2, 'r2']]),
     missingFiles: [],

@@ -46,7 +46,7 @@ export function makeApp(tables = ''): AppOnDisk {
   const told: AppOnDisk['told'] = []
   const text = `app = "shop"\ncommand = ["node", "server.js"]\n[listen]\nhttp = "127.0.0.1:8080"\n[start]\nsettle = "0s"\n${tables}`
   const app: InstalledApp = {
-    paths, systemd, units: ['shop.service', 'shop-http.socket'], node: process.execPath,
+    paths, systemd, proc: at('proc'), units: ['shop.service', 'shop-http.socket'], node: process.execPath,
     config: parseConfig(text, { file: 'shop.toml' }),
     story: { tell: (event, message) => void told.push({ event, message }) },
   }
