@@ -1,5 +1,6 @@
 import type { HistoryEntry } from '../release/history.js'
 import { latencyBoundsMs, type Report } from '../runtime/report.js'
+import type { WaitingCounts } from '../runtime/waiting.js'
 import { plainText } from './foreign-text.js'
 import type { AppStatus, InstanceStatus } from './app-status.js'
 import type { DrainFigures } from './drain-sums.js'
@@ -83,8 +84,8 @@ const perApp: readonly Definition[] = [
       status.instances.flatMap((instance) => (instance.memoryBytes === null ? [] : [{ labels: instanceLabels(status, instance), value: instance.memoryBytes }]))),
     unit: 'bytes',
   },
-  gauge('holdfast_report_up', 'Whether an instance told of itself: 0 for one without the runtime, and where the caller may not ask.', ({ status, reports }) =>
-    status.instances.filter(({ pid }) => pid !== null).map((instance) => ({ labels: instanceLabels(status, instance), value: Number(reports.has(instance.unit)) }))),
+  gauge('holdfast_report_up', 'Whether an instance told of itself: 0 for one without the runtime, and where the caller may not ask. One that drains is not asked.', ({ status, reports }) =>
+    status.instances.filter(({ pid, phase }) => pid !== null && phase !== 'draining').map((instance) => ({ labels: instanceLabels(status, instance), value: Number(reports.has(instance.unit)) }))),
   { ...reported('holdfast_instance_start_timestamp_seconds', 'gauge', 'When the process of an instance started: since then its counters count.', ({ startedAt }) => Date.parse(startedAt) / 1000), unit: 'seconds' },
   reported('holdfast_instance_accepting', 'gauge', 'Whether an instance accepts on every public listener that the app listens on.', ({ accepting }) => Number(accepting)),
   reported('holdfast_requests', 'counter', 'HTTP requests that an instance has answered on the public listeners.', ({ requests }) => requests),
@@ -93,11 +94,11 @@ const perApp: readonly Definition[] = [
     name: 'holdfast_request_duration_seconds', type: 'histogram', unit: 'seconds', help: 'From the head of a request to the end of its answer; event streams are not among them.',
     of: (app) => reportsOf(app).map(([labels, { latency }]) => ({ labels, buckets: latencyBuckets(latency) })),
   },
-  reported('holdfast_requests_in_flight', 'gauge', 'Requests that are being answered.', ({ inFlight }) => inFlight),
+  open('holdfast_requests_in_flight', 'Requests that are being answered.', 'inFlight', 'requests'),
   reported('holdfast_connections', 'gauge', 'Open connections.', ({ connections }) => connections),
-  reported('holdfast_websockets', 'gauge', 'Open WebSockets.', ({ webSockets }) => webSockets),
-  reported('holdfast_event_streams', 'gauge', 'Open event streams.', ({ eventStreams }) => eventStreams),
-  reported('holdfast_jobs', 'gauge', 'Jobs that run.', ({ jobs }) => jobs),
+  open('holdfast_websockets', 'Open WebSockets.', 'webSockets', 'webSockets'),
+  open('holdfast_event_streams', 'Open event streams.', 'eventStreams', 'eventStreams'),
+  open('holdfast_jobs', 'Jobs that run.', 'jobs', 'jobs'),
   gauge('holdfast_drain_requests', 'What became of the requests in the drain of a generation, for those of the last handovers, as far as the journal tells.', ({ status: { app }, drains }) =>
     [...drains].flatMap(([generation, { requestsAnswered, requestsAborted, requestsCut }]) =>
       Object.entries({ answered: requestsAnswered, aborted: requestsAborted, cut: requestsCut }).map(([outcome, value]) => ({ labels: { app, generation: String(generation), outcome }, value })))),
@@ -122,6 +123,14 @@ function timestamp(name: string, help: string, at: (app: AppMetrics) => string |
 /** A number of what each instance tells of itself. */
 function reported(name: string, type: 'gauge' | 'counter', help: string, value: (report: Report) => number): Definition {
   return { name, type, help, of: (app) => reportsOf(app).map(([labels, report]) => ({ labels, value: value(report) })) }
+}
+
+/** What is open in an instance, also in one that drains: nobody can ask it any more, but its status says so. */
+function open(name: string, help: string, inReport: 'inFlight' | 'webSockets' | 'eventStreams' | 'jobs', inWaiting: keyof WaitingCounts): Definition {
+  return gauge(name, help, ({ status, reports }) => status.instances.flatMap((instance) => {
+    const value = reports.get(instance.unit)?.[inReport] ?? instance.waiting?.[inWaiting]
+    return value === undefined ? [] : [{ labels: instanceLabels(status, instance), value }]
+  }))
 }
 
 function reportsOf({ status, reports }: AppMetrics): [Labels, Report][] {

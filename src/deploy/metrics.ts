@@ -24,7 +24,8 @@ export async function observeMetrics(places: Places, app: string, systemd: Syste
 }
 
 async function readReports(paths: AppPaths, instances: readonly InstanceStatus[]): Promise<Map<string, Report>> {
-  const asked = instances.filter(({ pid }) => pid !== null)
+  // The sockets of one that drains are closed: a connection would start it again.
+  const asked = instances.filter(({ pid, phase }) => pid !== null && phase !== 'draining')
   const answers = await Promise.all(asked.map(async (instance) => [instance.unit, await readReport(paths, instance, { timeoutMs: reportTimeoutMs })] as const))
   return new Map(answers.filter((answer): answer is [string, Report] => isReport(answer[1])))
 }

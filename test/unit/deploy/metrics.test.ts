@@ -88,8 +88,16 @@ describe('the metrics of an app', () => {
     expect(valueOf(families, 'holdfast_jobs', labels)).toBe(4)
     expect(valueOf(families, 'holdfast_instance_accepting', labels)).toBe(1)
     expect(valueOf(families, 'holdfast_report_up', labels)).toBe(1)
-    expect(valueOf(families, 'holdfast_report_up', { generation: '1' })).toBe(0)
+    expect(valueOf(families, 'holdfast_report_up', { generation: '1' })).toBeUndefined()
     expect(valueOf(families, 'holdfast_requests_total', { generation: '1' })).toBeUndefined()
+  })
+
+  it('tell of one that does not tell, and what is open in one that drains', () => {
+    const draining = instance(1, { active: 'deactivating', status: 'draining: 3 requests, 1 job (nightly-report, 4 min), 12 WebSockets' })
+    const families = scrape([app({ instances: [instance(2), draining] })])
+    expect(valueOf(families, 'holdfast_report_up', { generation: '2' })).toBe(0)
+    const labels = { app: 'shop', generation: '1', process: '1' }
+    expect(['holdfast_requests_in_flight', 'holdfast_jobs', 'holdfast_websockets', 'holdfast_event_streams'].map((name) => valueOf(families, name, labels))).toEqual([3, 1, 12, 0])
   })
 
   it('have the latencies in every other bound, each with all below it', () => {

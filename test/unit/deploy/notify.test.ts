@@ -46,7 +46,7 @@ describe('notify', () => {
     expect(settingOf(args, 'CapabilityBoundingSet')).toBe('')
     expect(settingOf(args, 'EnvironmentFile')).toBe(`-${app.paths.config.replace('.toml', '.notify.env')}`)
     // systemd expands variables of what systemd-run takes as it is.
-    expect(args.slice(args.indexOf('--') + 1)).toEqual(['/bin/sh', '-c', 'tell $$HOME 100%'])
+    expect(args.slice(-4)).toEqual(['holdfast', '/bin/sh', '-c', 'tell $$HOME 100%'])
   })
 
   it('in a user’s own manager runs it as the user', () => {
