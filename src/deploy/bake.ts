@@ -21,7 +21,7 @@ export interface BakeOrder {
   release: Release
   /** The new generation, which has just been let in. */
   fresh: readonly AskedInstance[]
-  /** Those that accept beside it. */
+  /** Those that accept beside it; none: see `bake`. */
   older: readonly AskedInstance[]
   forMs: number
   /** Whether shares and times are judged. Default: where `[bake]` says `for`. */
@@ -54,15 +54,17 @@ const tellings = 4
 
 /**
  * Watches a new generation on real traffic beside the older ones. That its units stay up is watched by others: they abort.
- * Ends early when it is worse than `[bake]` allows, does not accept, or fails its health check.
+ * Ends early when it is worse than `[bake]` allows, does not accept, or fails its health check. Where none is beside it, as at a
+ * boot, there is nothing to go back to: it has only to accept.
  * @throws the signal's reason when it aborts, once no probe is left
  */
 export async function bake(app: InstalledApp, order: BakeOrder, pace: Pace = usualPace): Promise<BakeResult> {
+  const isAlone = order.older.length === 0
   const done = abortWith(order.signal)
   const { signal } = done
   let sick: { unit: string; reason: string } | undefined
   const watch =
-    order.health === undefined
+    order.health === undefined || isAlone
       ? Promise.resolve()
       : watchHealth(app, { ...order, health: order.health, instances: order.fresh, signal }).then((found) => void (sick = found))
   // Whatever it throws after the end is of the end.
@@ -71,7 +73,7 @@ export async function bake(app: InstalledApp, order: BakeOrder, pace: Pace = usu
   })
   watched.catch(() => {}) // looked at below
   try {
-    const result = await watchAnswers(app, order, pace, { findSick: () => sick, watched })
+    const result = await watchAnswers(app, isAlone ? { ...order, forMs: 0, judgesAnswers: false } : order, pace, { findSick: () => sick, watched })
     order.signal.throwIfAborted()
     return result
   } finally {

@@ -17,8 +17,8 @@ import type { ProbeAnswer } from './health-answer.js'
 
 export type CommandProbe = Extract<Health['probe'], { kind: 'command' }>
 
-/** Lines of the command's output that a message shows, and characters of each. */
-const shownLines = 3
+/** Lines of the command's output that a message shows, and characters of each. Of a stack, the error says more than its frames. */
+const shownLines = 5
 const longestShown = 200
 const longestCommand = 100
 
@@ -76,7 +76,7 @@ export async function probeCommand(app: InstalledApp, probe: CommandProbe, { rel
       ],
       onLine(line) {
         const text = plainText(line).slice(0, longestShown)
-        if (text === '') return
+        if (text === '' || /^\s+at /.test(line)) return
         lines.push(text)
         if (lines.length > shownLines) lines.shift()
       },

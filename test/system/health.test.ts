@@ -2,15 +2,16 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { ask, makeShop, recorded, visit, type Shop } from './apps.js'
-import { expectSuccess, freePort, holdfast, journal, makeApp, run, show, systemctl, uniqueApp, units, waitFor, type Result } from './harness.js'
+import { expectSuccess, freePort, holdfast, journal, makeApp, registerModule, run, show, systemctl, uniqueApp, units, waitFor, type Result } from './harness.js'
 import { healthz, intercept } from './intercept.js'
 
 const quick = 'interval = "100ms"\ndeadline = "2s"'
 
 /** Installed, and well. */
-async function makeWell(prefix: string, health: string, top = ''): Promise<Shop> {
+async function makeWell(prefix: string, health: string, top = '', files: Record<string, string> = {}): Promise<Shop> {
   const shop = await makeShop(prefix, { config: `${top}\n[start]\nsettle = "300ms"\n[health]\n${health}` })
   await shop.release('1', { before: intercept(healthz('200')) })
+  await shop.write(files)
   expectSuccess(await holdfast('install', shop.config))
   return shop
 }
@@ -126,9 +127,7 @@ describe('a command', () => {
   })
 
   it('with the runtime in it does not take itself for the instance', async () => {
-    const shop = await makeWell('helper', `command = ["node", "check.mjs"]\n${quick}`)
-    const { registerModule } = await import('./harness.js')
-    await shop.write({
+    const shop = await makeWell('helper', 'command = ["node", "check.mjs"]', '', {
       'check.mjs': `import ${JSON.stringify(registerModule)}
 import http from 'node:http'
 http.get({ socketPath: process.env.HOLDFAST_PRIVATE_SOCKET, path: '/healthz' }, (response) => process.exit(response.statusCode === 200 ? 0 : 1))`,
