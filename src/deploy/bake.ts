@@ -141,7 +141,7 @@ const withOthers = ({ length }: readonly unknown[]): string => (length < 2 ? '' 
 /** What the instances of one side tell. */
 class Generation {
   private readonly instances: Counted[]
-  /** The sums after each look, the newest last. */
+  /** The sums after each look that had news, the newest last; those that `recent` may still need. */
   private readonly looks: Counts[] = []
 
   constructor(instances: readonly AskedInstance[], options: { isFresh: boolean; mustAccept: boolean }) {
@@ -150,7 +150,8 @@ class Generation {
 
   async look(paths: AppPaths, signal: AbortSignal): Promise<void> {
     await Promise.all(this.instances.map((instance) => instance.look(paths, signal)))
-    this.looks.push(this.counts())
+    const now = this.counts()
+    if (now.requests !== this.looks.at(-1)?.requests) this.looks.push(now)
   }
 
   /** Since the first look; of a fresh one, since it was let in. */
@@ -166,8 +167,10 @@ class Generation {
   /** The newest part of the looks with so many answers; all of them where there are fewer. */
   recent(requests: number): Counts {
     const now = this.counts()
-    const since = this.looks.findLast((look) => now.requests - look.requests >= requests)
-    return since === undefined ? now : subtractCounts(now, since)
+    const since = this.looks.findLastIndex((look) => now.requests - look.requests >= requests)
+    // A bake may last a day, and sums only grow.
+    this.looks.splice(0, since)
+    return this.looks[0] === undefined || since < 0 ? now : subtractCounts(now, this.looks[0])
   }
 
   /** Whether each has told that it accepts. */

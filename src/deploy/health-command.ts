@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatDuration } from '../config/duration.js'
 import type { Config, Health } from '../config/model.js'
@@ -46,14 +46,12 @@ export async function probeCommand(app: InstalledApp, probe: CommandProbe, { rel
   const socket = openSocket(app, instance)
   const ending = endOnAbort(app, unit, signal)
   try {
-    // Of a deploy that was killed.
-    await endAppCommand(app, { unit, stopMs })
     if (signal.aborted) return { ok: false, kind: 'aborted', words: 'was not waited for' }
     const end = await runAppCommand(app, {
       key: 'health.command',
       command: probe.command,
       unit,
-      name: `health-${generation}.${process}`,
+      name: folderOf(instance),
       description: `health.command of release ${release.id} of ${app.paths.app}, for generation and process ${generation}.${process}`,
       folder: releaseFolder(app.paths, release),
       writable: false,
@@ -92,6 +90,25 @@ export async function probeCommand(app: InstalledApp, probe: CommandProbe, { rel
   }
 }
 
+/** What a probe has below /run/holdfast/<app>: its folder, and the place of the socket. */
+const folderOf = ({ generation, process }: InstanceNumber): string => `health-${generation}.${process}`
+const socketOf = ({ generation, process }: InstanceNumber): string => `${generation}.${process}.health`
+
+/**
+ * Ends what is left of the probes of a handover that was killed, whatever generation they were about.
+ * @throws HoldfastError `systemd-failed` where one does not end
+ */
+export async function endProbes(app: InstalledApp): Promise<void> {
+  const { paths, systemd } = app
+  // No other app's: a name has no dot in it.
+  const own = new RegExp(`^${paths.app}-health-\\d+\\.\\d+\\.service$`)
+  const units = (await systemd.list(`${paths.app}-health-*.service`)).filter((unit) => own.test(unit))
+  await Promise.all(units.map((unit) => endAppCommand(app, { unit, stopMs })))
+  for (const name of existsSync(paths.run) ? readdirSync(paths.run) : []) {
+    if (/^(?:health-\d+\.\d+|\d+\.\d+\.health)$/.test(name)) rmSync(join(paths.run, name), { recursive: true, force: true })
+  }
+}
+
 /** Kills the command when the signal aborts, until it is stopped: at first, there may be no unit yet. */
 function endOnAbort({ systemd }: InstalledApp, unit: string, signal: AbortSignal): { stop(): void } {
   let timer: NodeJS.Timeout | undefined
@@ -123,7 +140,7 @@ function openSocket({ paths }: InstalledApp, instance: InstanceNumber): { path: 
   const real = privateSocket(paths, instance)
   if (!existsSync(real)) return undefined
   if (paths.scope === 'user') return { path: real, properties: [], close: () => {} }
-  const path = join(paths.run, `${instance.generation}.${instance.process}.health`)
+  const path = join(paths.run, socketOf(instance))
   makeRunFolder(paths)
   writeFileSync(path, '', { mode: 0o444 })
   return { path, properties: [`BindPaths=${real}:${path}`], close: () => rmSync(path, { force: true }) }
