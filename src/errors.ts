@@ -49,6 +49,8 @@ export const errorCodes = {
   'state-corrupt': 1,
   /** The new generation did not become live; the old one serves on. */
   'handover-failed': 1,
+  /** There is no room for another generation: memory, or too much that drains. */
+  'not-admitted': 2,
   /** The operating system refused: a full disk, a read-only filesystem, a missing permission. */
   'system-refused': 1,
   /** A program of systemd's did not do what it was asked. */

@@ -26,6 +26,7 @@ export interface ScreenOptions {
  */
 export class Screen {
   private isOpen = false
+  private hasEnded = false
   private shown: string | undefined
   private readonly removals: (() => void)[] = []
 
@@ -36,17 +37,19 @@ export class Screen {
     // Before node writes what went wrong.
     this.on(process, 'uncaughtExceptionMonitor', () => this.give())
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) this.on(process, signal, () => this.options.quit())
-    this.on(process, 'SIGTSTP', () => this.suspend())
+    this.listenForStop()
     this.on(process, 'SIGCONT', () => this.take())
     this.on(this.output, 'resize', () => this.redraw())
-    this.on(this.input, 'data', (bytes) => this.type(String(bytes)))
+    // What else stands on standard input is not ours to read: it may be the list of a loop around us.
+    if (this.input.isTTY) this.on(this.input, 'data', (bytes) => this.type(String(bytes)))
     this.take()
   }
 
   close(): void {
+    this.hasEnded = true
     for (const remove of this.removals.splice(0)) remove()
     this.give()
-    this.input.pause()
+    if (this.input.isTTY) this.input.pause()
   }
 
   /** Draws what has changed since; one write, so that nothing flickers. */
@@ -69,6 +72,7 @@ export class Screen {
   }
 
   private take(): void {
+    if (this.hasEnded) return
     if (this.input.isTTY) {
       this.input.setRawMode(true)
       this.input.resume()
@@ -86,10 +90,20 @@ export class Screen {
     if (this.input.isTTY) this.input.setRawMode(false)
   }
 
-  private suspend(): void {
-    this.give()
-    // What SIGTSTP does to a program that does not handle it.
-    process.kill(process.pid, 'SIGSTOP')
+  private listenForStop(): void {
+    const suspend = (): void => {
+      this.give()
+      process.off('SIGTSTP', suspend)
+      // As if nobody had handled it: not SIGSTOP, which stops also where no shell is there to continue us.
+      process.kill(process.pid, 'SIGTSTP')
+      setImmediate(() => {
+        if (this.hasEnded) return
+        process.on('SIGTSTP', suspend)
+        this.take()
+      })
+    }
+    process.on('SIGTSTP', suspend)
+    this.removals.push(() => process.off('SIGTSTP', suspend))
   }
 
   private type(keys: string): void {

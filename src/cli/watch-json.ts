@@ -1,6 +1,6 @@
 import { changeEvents, findDrained, ratesEvent, snapshotEvent, storyEvent, type WatchEvent } from '../deploy/watch-events.js'
 import { watchApps } from '../deploy/watch-loop.js'
-import { canReadJournal, readDrain, type DrainedRequests } from '../deploy/watch-story.js'
+import { readDrain, type DrainedRequests } from '../deploy/watch-story.js'
 import type { Look } from '../deploy/watch-app.js'
 import type { View } from '../deploy/watch-view.js'
 import type { Places } from '../release/paths.js'
@@ -8,10 +8,8 @@ import type { Systemd } from '../systemd/systemd.js'
 import { Systemctl } from '../systemd/systemctl.js'
 import { jsonText, print } from './output.js'
 
-/** While something goes on, and where the journal does not say what happens: between looks, in milliseconds. */
+/** While something is under way, and where the journal would not say that something begins: between looks, in milliseconds. */
 const busyMs = 1_000
-/** After the last thing that has happened, in milliseconds. */
-const calmAfterMs = 3_000
 /** An instance has logged its drain a moment before systemd takes it for ended. */
 const slackMs = 2_000
 
@@ -22,33 +20,24 @@ export async function watchJson(app: string | undefined, places: Places, interva
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort())
   process.stdout.on('error', () => end.abort())
   const write = (event: WatchEvent): void => print(jsonText(event))
-  const isTold = await canReadJournal(systemd)
   const faults = new Map<string, string>()
-  const busy = new Set<string>()
-  let happenedAt = -Infinity
   let askedAt = -Infinity
   const isDue = (): boolean => performance.now() - askedAt >= intervalMs - 5
   let asks = false
   await watchApps(places, systemd, {
     app, windowMs: intervalMs, signal: end.signal,
     asking: () => (asks ||= isDue()),
-    everyMs() {
+    everyMs(isBusy) {
       const dueMs = Math.max(0, askedAt + intervalMs - performance.now())
-      const isCalm = isTold && busy.size === 0 && performance.now() - happenedAt > calmAfterMs
-      return isCalm ? dueMs : Math.min(dueMs, busyMs)
+      return isBusy ? Math.min(dueMs, busyMs) : dueMs
     },
     async looked(name, look, before) {
       faults.delete(name)
       if (before === undefined) write(snapshotEvent(look.view))
       else for (const event of changeEvents(before, look, await readDrains(systemd, name, before, look))) write(event)
       if (before !== undefined && asks) write(ratesEvent(look.view))
-      if (isBusy(look.view)) busy.add(name)
-      else busy.delete(name)
     },
-    story(name, line) {
-      happenedAt = performance.now()
-      write(storyEvent(name, line))
-    },
+    story: (name, line) => write(storyEvent(name, line)),
     failed(name, error) {
       if (faults.get(name) === error.message) return
       faults.set(name, error.message)
@@ -56,11 +45,11 @@ export async function watchJson(app: string | undefined, places: Places, interva
     },
     gone(name) {
       faults.delete(name)
-      busy.delete(name)
       write({ type: 'uninstalled', at: new Date().toISOString(), app: name })
     },
     async passed() {
-      if (asks) askedAt = performance.now()
+      // With no app there is nobody to ask.
+      if (asks || isDue()) askedAt = performance.now()
       asks = false
       // A reader that is slow makes us slow.
       if (process.stdout.writableNeedDrain) await new Promise<void>((resolve) => {
@@ -71,10 +60,6 @@ export async function watchJson(app: string | undefined, places: Places, interva
   })
   return 0
 }
-
-/** Whether something is under way that ends by itself soon. */
-const isBusy = ({ status: { state, deploy, instances } }: View): boolean =>
-  state === 'handover' || state === 'starting' || deploy?.running === true || instances.some(({ phase }) => phase === 'starting' || phase === 'standby' || phase === 'ready' || phase === 'restarting')
 
 async function readDrains(systemd: Systemd, app: string, before: View, { view }: Look): Promise<Map<number, DrainedRequests>> {
   const drains = new Map<number, DrainedRequests>()

@@ -66,11 +66,6 @@ async function watchOnTerminal(app: string | undefined, options: GlobalOptions):
           one.story = told.length > 0 ? told : historyStory(readHistory(pathsOf(places, name)).slice(-mostEvents))
         } else if (app !== undefined && !one.isTold) one.addStory(historyStory(look.ended))
         one.addDeployEvents(look.deployEvents)
-        // Not before there is something to show: a mistake on the command line is told where it was made.
-        if (timer === undefined) {
-          screen.open()
-          timer = setInterval(() => screen.draw(), redrawMs)
-        }
       },
       story(name, line) {
         const one = known(name)
@@ -86,7 +81,14 @@ async function watchOnTerminal(app: string | undefined, options: GlobalOptions):
         apps.delete(name)
         isGone = name === app
       },
-      passed: () => screen.draw(),
+      passed() {
+        // Not before there is something to show: a mistake on the command line is told where it was made.
+        if (timer === undefined) {
+          screen.open()
+          timer = setInterval(() => screen.draw(), redrawMs)
+        }
+        screen.draw()
+      },
     })
   } finally {
     clearInterval(timer)

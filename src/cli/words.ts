@@ -1,6 +1,7 @@
 import { plainText } from '../deploy/foreign-text.js'
 import { joinSpan, spanWords } from '../deploy/span-words.js'
 
+export { bytesWords } from '../deploy/bytes-words.js'
 export { spanWords } from '../deploy/span-words.js'
 
 /** How long something took: `0.4 s`, `12.3 s`, `2 min 5 s`, then as `spanWords`. @param digits of the seconds below a minute */
@@ -8,16 +9,6 @@ export function durationWords(ms: number, digits: 0 | 1 = 1): string {
   if (ms < 59_950) return `${(Math.max(0, ms) / 1000).toFixed(digits)} s`
   const seconds = Math.round(ms / 1000)
   return seconds < 3_600 ? joinSpan(Math.floor(seconds / 60), 'min', seconds % 60, 's') : spanWords(ms)
-}
-
-/** Bytes as systemd writes them: `712.0K`, `45.3M`, `1.2G`. */
-export function bytesWords(bytes: number): string {
-  let value = bytes / 1024
-  for (const unit of ['K', 'M', 'G']) {
-    if (value < 1024) return `${value.toFixed(1)}${unit}`
-    value /= 1024
-  }
-  return `${value.toFixed(1)}T`
 }
 
 /** A time of day where the reader is: `2026-11-21 02:25:10`. */

@@ -1,7 +1,6 @@
 import { formatAddress } from '../config/address.js'
 import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import type { AppPaths } from '../release/paths.js'
-import { appService, drainService } from '../units/names.js'
 import type { ListenerFacts } from './listener-facts.js'
 
 /** What is wrong with a listener. */
@@ -83,17 +82,17 @@ function lossOf({ address, sockets, hasPath, instances }: ListenerFacts, isUp: b
 
 /**
  * A path can be bound beside the old socket, and so can a port that nobody has: a handover then brings the instances to the new
- * one. A port that instances hold is free only when all of them have let go of it.
+ * one. A port that instances hold is free only when all of them have let go of it, which they do as they begin to drain.
  */
 function mendsOf(facts: ListenerFacts, { paths, isUp }: { paths: AppPaths; isUp: boolean }): { reopen: string; rewrite: string; handOver: string } {
   const { app } = paths
   const systemctl = systemctlCommand(paths)
   const handOver = `${systemctl} restart ${app}`
-  const stop = `${systemctl} stop ${appService(app)} ${drainService(app)}`
-  const closes = `   # closes ${formatAddress(facts.address)} for a drain and a start`
+  const stop = `${systemctl} stop ${app}`
+  const closes = `   # refuses new connections to ${formatAddress(facts.address)} for about a second`
   const isLost = facts.state.active !== 'active' || facts.held?.length === 0
   const mustClose = isUp && facts.address.kind === 'tcp' && isLost
-  const reopen = mustClose ? `${stop}; ${systemctl} start ${appService(app)}${closes}`
+  const reopen = mustClose ? `${stop}; ${systemctl} start ${app}${closes}`
     : isUp || facts.state.active === 'active' ? handOver
     : `${systemctl} start ${facts.state.unit}`
   const install = `rm ${facts.foreignFile}; ${mustClose ? `${stop}; ` : ''}${holdfastCommand(paths)} install ${paths.config}${mustClose ? closes : ''}`

@@ -1,4 +1,5 @@
 import { formatAddress } from '../config/address.js'
+import { HoldfastError } from '../errors.js'
 import { socketUnit } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import { judgeListener, type ListenerFault } from './guard-judge.js'
@@ -11,10 +12,21 @@ import { isUp, observeInstances, type RunningInstance } from './observe.js'
  * repairs before it starts anything (`requireListeners`).
  */
 export async function guardListeners(app: InstalledApp): Promise<ListenerFault[]> {
-  const instances = await observeInstances(app.systemd, app.paths.app)
-  const faults = (await readOwnListeners(app, instances)).flatMap((facts) => judgeListener(facts, { paths: app.paths, isUp: instances.some(isUp) }))
-  for (const { what, mend } of faults) app.story.tell('listener-fault', `${what}. ${mend}`)
+  const faults = await findFaults(app)
+  for (const { what, mend } of faults) app.story.tell('listener-fault', `${what}.\nTry: ${mend}`)
   return faults
+}
+
+/** What cannot be looked at is no fault: the handover is over, and status and doctor look again. */
+async function findFaults(app: InstalledApp): Promise<ListenerFault[]> {
+  try {
+    const instances = await observeInstances(app.systemd, app.paths.app)
+    const facts = await readOwnListeners(app, instances)
+    return facts.flatMap((listener) => judgeListener(listener, { paths: app.paths, isUp: instances.some(isUp) }))
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error
+    return []
+  }
 }
 
 /** The listeners of an app as its installed configuration has them. */

@@ -1,6 +1,7 @@
 import { listInstanceFolders } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
 import { changeState, readState } from '../release/state.js'
+import { requireAdmission } from './admission.js'
 import type { InstalledApp } from './app.js'
 import { chooseRelease } from './choose-release.js'
 import { forgetLostHeld } from './held.js'
@@ -38,6 +39,10 @@ export async function handOver(app: InstalledApp, request: HandoverRequest): Pro
     await restoreLive(app, recorded)
     for (const generation of new Set(plan.undo.map((instance) => instance.generation))) await discard(app, generation)
   }
+
+  const { strategy, processes } = choice.config
+  const starting = strategy === 'rolling' ? firstOf({ app, request, state: recorded, choice, plan, begin }).length : processes
+  await requireAdmission(app, { generation: plan.generation, starting, live: recorded.live?.generation, instances: await observeInstances(systemd, paths.app) })
 
   const wanted = stopsBeforeSwitch(request) ? recorded : recordWanted(paths, recorded, choice.release, { keepsFile: request.from === 'record' && recorded.live !== undefined })
   const state = changeState(paths, wanted, (now) => ({ ...now, generation: plan.generation }))

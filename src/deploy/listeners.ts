@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { formatAddress } from '../config/address.js'
 import { HoldfastError } from '../errors.js'
 import { closeTemplate } from '../units/names.js'
@@ -7,7 +8,10 @@ import { judgeListener } from './guard-judge.js'
 import { describeLoss, readOwnListeners } from './guard.js'
 import { closeListeners } from './listener-close.js'
 import type { ListenerFacts } from './listener-facts.js'
-import { isUp, observeInstances, type RunningInstance } from './observe.js'
+import { isDraining, isUp, observeInstances, type RunningInstance } from './observe.js'
+import { findSockets } from './port-owner.js'
+
+const freeMs = 5_000
 
 /**
  * Makes sure that systemd holds every listener before an instance starts: one without its inherited
@@ -39,12 +43,18 @@ async function reopen(app: InstalledApp, before: ListenerFacts, instances: reado
     if (!before.isBelieved || (before.address.kind === 'tcp' && before.sockets.length > 0)) throw notHeld(app, before, instances)
     await closeListeners(systemd, paths.app, [unit], app.units.filter((name) => name === closeTemplate(paths.app)))
   }
+  if (before.address.kind === 'tcp' && instances.some(isDraining) && !instances.some(isUp)) await waitUntilFree(app, before)
   const refusal = await startSocket(systemd, unit)
   const after = (await readOwnListeners(app, instances)).find(({ listener }) => listener === before.listener) as ListenerFacts
   if (refusal !== undefined || !isHeld(after)) throw notHeld(app, after, instances, refusal?.message)
   // Of a start, its sockets are no news.
   if (before.state.active !== 'active' && !instances.some(isUp)) return
   story.tell('listener-repaired', `systemd had lost ${formatAddress(before.address)}: ${describeLoss(before)}. It holds it again; the next generation accepts there.`)
+}
+
+/** Instances that were told to stop let go of a port at once, but an app of another kind may not: its drain is not waited for. */
+async function waitUntilFree({ proc }: InstalledApp, { address }: ListenerFacts): Promise<void> {
+  for (const deadline = Date.now() + freeMs; Date.now() < deadline && findSockets(address, proc).length > 0; await delay(50));
 }
 
 function notHeld({ paths }: InstalledApp, facts: ListenerFacts, instances: readonly RunningInstance[], message = ''): HoldfastError {

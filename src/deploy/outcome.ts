@@ -41,6 +41,7 @@ export async function goLive(handover: Handover): Promise<Outcome> {
   await guardListeners(app)
   await keepRecord(handover, { outcome: 'live', durationMs })
   await wakeAfterDrain(handover)
+  await guardListeners(app)
   return { kind: 'live', generation, release, durationMs }
 }
 

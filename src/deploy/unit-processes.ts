@@ -5,9 +5,9 @@ import { join } from 'node:path'
 const mounts = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified', '/sys/fs/cgroup/systemd']
 
 /** The processes of a unit, by its `ControlGroup=`; none where it has none, or ended meanwhile. */
-export function processesOf(controlGroup: string): number[] {
+export function processesOf(controlGroup: string, at: readonly string[] = mounts): number[] {
   if (controlGroup === '') return []
-  for (const mount of mounts) {
+  for (const mount of at) {
     try {
       return readFileSync(join(mount, controlGroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number)
     } catch {

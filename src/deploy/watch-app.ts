@@ -2,7 +2,7 @@ import { readHistory, type HistoryEntry } from '../release/history.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import type { Report } from '../runtime/report.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { statusOf } from './app-status.js'
+import { statusOf, type AppStatus } from './app-status.js'
 import { observeApp } from './observe-app.js'
 import type { DeployEvent } from './progress.js'
 import { readReport } from './reports.js'
@@ -30,6 +30,7 @@ export class AppWatch {
   private readonly paths: AppPaths
   private readonly windows = new Map<string, SampleWindow>()
   private deploys: DeployWatch | undefined
+  private status: AppStatus | undefined
   private entries: number | undefined
   private readonly begunAt = Date.now()
 
@@ -39,11 +40,14 @@ export class AppWatch {
 
   /**
    * @param asking whether the instances are asked for their reports
+   * @param fresh whether systemd is asked and the record read, too; else that is as at the last look
    * @throws HoldfastError `not-installed`, `state-corrupt` or `systemd-failed`
    */
-  async look({ asking }: { asking: boolean }): Promise<Look> {
+  async look({ asking, fresh }: { asking: boolean; fresh: boolean }): Promise<Look> {
     const { paths } = this
-    const status = statusOf(await observeApp(this.places, paths.app, this.systemd))
+    const isFresh = fresh || this.status === undefined
+    const status = isFresh ? statusOf(await observeApp(this.places, paths.app, this.systemd)) : (this.status as AppStatus)
+    this.status = status
     const mayAsk = mayAskInstances(paths)
     const reports = asking && mayAsk ? await Promise.all(status.instances.map((instance) => this.ask(instance))) : []
     const at = Date.now()
@@ -57,14 +61,13 @@ export class AppWatch {
     this.deploys ??= new DeployWatch(paths, status.deploy?.running === true ? (status.deploy.id ?? undefined) : undefined)
     return {
       view: { at, status: { ...status, instances }, rates: total === undefined ? null : ratesOf(total), mayAsk },
-      ended: this.readEnded(),
+      ended: isFresh ? this.readEnded() : [],
       deployEvents: this.deploys.read(),
     }
   }
 
   private async ask({ generation, process, pid }: { generation: number; process: number; pid: number | null }): Promise<Report | undefined> {
-    const report = pid === null ? undefined : await (this.options.read ?? readReport)(this.paths, { generation, process })
-    return report !== undefined && isReport(report) ? report : undefined
+    return pid === null ? undefined : (this.options.read ?? readReport)(this.paths, { generation, process })
   }
 
   private count(unit: string, at: number, report: Report): ReturnType<SampleWindow['counted']> {
@@ -85,16 +88,4 @@ export class AppWatch {
     this.entries = history.length
     return history.slice(known)
   }
-}
-
-/** Who answers is the app: it may tell anything. */
-function isReport(report: Report): boolean {
-  const { pid, startedAt, latency, connections, inFlight, webSockets, eventStreams, jobs, requests, errors } = report
-  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
-  return (
-    [pid, connections, inFlight, webSockets, eventStreams, jobs, requests, errors].every(isCount) &&
-    typeof report.accepting === 'boolean' && typeof report.draining === 'boolean' &&
-    Number.isFinite(Date.parse(startedAt)) &&
-    Array.isArray(latency) && latency.length <= 1000 && latency.every(isCount)
-  )
 }

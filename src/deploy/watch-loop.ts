@@ -3,7 +3,8 @@ import { installedApps } from '../release/manifest.js'
 import type { Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { AppWatch, type Look } from './watch-app.js'
-import { followStory, type StoryLine } from './watch-story.js'
+import { Attention } from './watch-attention.js'
+import { canReadJournal, followStory, type StoryLine } from './watch-story.js'
 import type { View } from './watch-view.js'
 
 export interface WatchOptions {
@@ -11,8 +12,8 @@ export interface WatchOptions {
   app: string | undefined
   /** The time over which rates are counted, in milliseconds. */
   windowMs: number
-  /** How long until all are looked at again, in milliseconds; asked after each time. */
-  everyMs(): number
+  /** How long until all are looked at again, in milliseconds; asked after each time, with whether something is under way. */
+  everyMs(isBusy: boolean): number
   /** Whether the next look is to ask the instances for their reports. */
   asking(): boolean
   looked(app: string, look: Look, before: View | undefined): void | Promise<void>
@@ -28,6 +29,8 @@ export interface WatchOptions {
 
 /** After something has happened, the next thing waits so long at least, in milliseconds. */
 const gapMs = 500
+/** Where nothing is under way and the journal would tell, systemd is asked so often, in milliseconds. */
+const calmMs = 5_000
 /** Looking at all apps takes no larger share of the time than this. */
 const mostShare = 0.25
 
@@ -38,25 +41,36 @@ const mostShare = 0.25
  */
 export async function watchApps(places: Places, systemd: Systemd, options: WatchOptions): Promise<void> {
   const { signal } = options
-  const watched = new Map<string, { watch: AppWatch; last: View | undefined }>()
+  const watched = new Map<string, { watch: AppWatch; last: View | undefined; askedAt: number }>()
   const pause = new Pause(signal)
+  const attention = new Attention(await canReadJournal(systemd))
+  const happened = (app: string): void => {
+    attention.happened(app, performance.now())
+    pause.wake(app)
+  }
   const stop = followStory(places.scope, () => [...watched.keys()], (app, line) => {
     options.story(app, line)
-    pause.wake(app)
+    happened(app)
   }, (unit) => {
-    for (const app of watched.keys()) if (unit === `${app}.service` || unit.startsWith(`${app}@`) || unit.startsWith(`${app}-`)) pause.wake(app)
+    for (const app of watched.keys()) if (unit === `${app}.service` || unit.startsWith(`${app}@`) || unit.startsWith(`${app}-`)) happened(app)
   })
 
   const forget = async (app: string): Promise<void> => {
     watched.delete(app)
+    attention.forget(app)
     await options.gone(app)
   }
   const look = async (app: string): Promise<void> => {
-    const one = watched.get(app) ?? { watch: new AppWatch(places, app, systemd, options), last: undefined }
+    const one = watched.get(app) ?? { watch: new AppWatch(places, app, systemd, options), last: undefined, askedAt: -Infinity }
     watched.set(app, one)
+    const now = performance.now()
+    // A timer may be a little early.
+    const isFresh = attention.isNeededBy(app, now) || now - one.askedAt > calmMs * 0.9
     try {
-      const seen = await one.watch.look({ asking: options.asking() })
+      const seen = await one.watch.look({ asking: options.asking(), fresh: isFresh })
       if (signal.aborted) return
+      if (isFresh) one.askedAt = now
+      attention.seen(app, seen.view)
       await options.looked(app, seen, one.last)
       one.last = seen.view
     } catch (error) {
@@ -80,8 +94,9 @@ export async function watchApps(places: Places, systemd: Systemd, options: Watch
       }
       await options.passed()
       const now = performance.now()
-      if (isDue) dueAt = now + Math.max(options.everyMs() - (now - began), (now - began) * (1 / mostShare - 1))
-      else dueAt = Math.min(dueAt, now + options.everyMs())
+      const everyMs = options.everyMs([...watched.keys()].some((app) => attention.isNeededBy(app, now)))
+      if (isDue) dueAt = now + Math.max(everyMs - (now - began), (now - began) * (1 / mostShare - 1))
+      else dueAt = Math.min(dueAt, now + everyMs)
       await pause.wait({ atLeastMs: Math.min(gapMs, dueAt - now), atMostMs: dueAt - now })
     }
   } finally {

@@ -1,4 +1,5 @@
-import { latencyBoundsMs, type Report } from '../runtime/report.js'
+import type { Report } from '../runtime/report.js'
+import { quantileMs } from './bake-figures.js'
 
 /** A report, and when it was read. */
 export interface Sample {
@@ -13,7 +14,7 @@ export interface CountedSpan {
   requests: number
   errors: number
   /** As `Report.latency`. */
-  latency: readonly number[]
+  latency: number[]
 }
 
 /** For people and programs. Null: nothing was answered in that time. */
@@ -68,15 +69,15 @@ export class SampleWindow {
 const isSameRun = (a: Report, b: Report): boolean => a.pid === b.pid && a.startedAt === b.startedAt && b.requests >= a.requests
 
 export function ratesOf(span: CountedSpan): Rates {
-  const { seconds, requests, errors, latency } = span
+  const { seconds, requests, errors } = span
   return {
     seconds: round(seconds, 3),
     requests,
     errors,
     requestsPerSecond: round(requests / seconds, 2),
     errorsPerSecond: round(errors / seconds, 2),
-    p50Ms: percentileMs(latency, 0.5),
-    p95Ms: percentileMs(latency, 0.95),
+    p50Ms: percentileMs(span, 0.5),
+    p95Ms: percentileMs(span, 0.95),
   }
 }
 
@@ -94,25 +95,9 @@ export function addSpans(spans: readonly CountedSpan[]): CountedSpan | undefined
   }
 }
 
-/**
- * The time within which this share of the requests was answered, in milliseconds, evenly spread inside a bound's step; of
- * those beyond the last bound, that bound. Null with none.
- */
-export function percentileMs(latency: readonly number[], share: number): number | null {
-  const total = sum(latency)
-  if (total === 0) return null
-  const rank = share * total
-  let below = 0
-  for (const [i, count] of latency.entries()) {
-    if (count > 0 && below + count >= rank) {
-      const upper = latencyBoundsMs[i]
-      if (upper === undefined) break
-      const lower = latencyBoundsMs[i - 1] ?? 0
-      return round(lower + ((upper - lower) * (rank - below)) / count, 2)
-    }
-    below += count
-  }
-  return latencyBoundsMs.at(-1) ?? null
+function percentileMs(counts: CountedSpan, share: number): number | null {
+  const ms = quantileMs(counts, share)
+  return ms === undefined ? null : round(ms, 2)
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0)

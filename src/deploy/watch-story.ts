@@ -28,7 +28,7 @@ export interface DrainedRequests {
 
 const unitField = (scope: Scope): string => (scope === 'user' ? '_SYSTEMD_USER_UNIT' : '_SYSTEMD_UNIT')
 const fieldsOf = (scope: Scope): string[] => [
-  'MESSAGE', 'HOLDFAST_APP', 'HOLDFAST_PHASE', 'HOLDFAST_GENERATION', 'HOLDFAST_RELEASE', 'SYSLOG_IDENTIFIER',
+  'MESSAGE', 'MESSAGE_ID', 'HOLDFAST_APP', 'HOLDFAST_PHASE', 'HOLDFAST_GENERATION', 'HOLDFAST_RELEASE', 'SYSLOG_IDENTIFIER',
   'PHASE', 'DURATION_MS', 'REQUESTS_ANSWERED', 'REQUESTS_ABORTED', 'REQUESTS_CUT', '_UID', '_PID', unitField(scope), 'UNIT', 'USER_UNIT',
 ]
 
@@ -83,7 +83,9 @@ export function followStory(scope: Scope, apps: () => readonly string[], onStory
   const matches = [['SYSLOG_IDENTIFIER=holdfast', `_UID=${ownUid(scope)}`], ['PHASE=drained', 'PHASE=drain-cut'], [managerMatch(scope)]]
   return followJournal(matches, fieldsOf(scope), (entry) => {
     const unit = entry.fields['UNIT'] ?? entry.fields['USER_UNIT']
-    if (unit !== undefined) onUnit(unit)
+    // What has become of a unit has an id of systemd.journal-fields(7); without one are complaints, such as of a file that
+    // is not there, which our own looking brings about.
+    if (unit !== undefined && entry.fields['MESSAGE_ID'] !== undefined) onUnit(unit)
     const app = entry.fields['HOLDFAST_APP']
     const line = app !== undefined && apps().includes(app) ? storyLine(app, scope, entry) : undefined
     if (app !== undefined && line !== undefined) onStory(app, line)

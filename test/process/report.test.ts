@@ -1,8 +1,10 @@
 /** What an instance tells of itself on its report socket. */
+import { once } from 'node:events'
 import http from 'node:http'
 import http2 from 'node:http2'
 import net from 'node:net'
 import { join } from 'node:path'
+import tls from 'node:tls'
 import { beforeAll, expect, test, vi } from 'vitest'
 import type { Report } from '../../src/runtime/report.js'
 import { ensureBuilt } from './built.js'
@@ -74,6 +76,32 @@ test('an answer that is cut off counts as an error, unless the client went away'
   await ask(address, '/?ms=400')
   await untilReport(instance, { requests: 2, errors: 1 })
   expect(sum(await instance.report())).toBe(1)
+})
+
+test('the same over TLS', async () => {
+  await using supervisor = new Supervisor()
+  const [instance, address] = await start(supervisor, 'answers.mjs', { env: { TLS: '1' } })
+  const [host, port] = address.split(':')
+  const connect = async (path: string): Promise<tls.TLSSocket> => {
+    const socket = tls.connect({ host: host ?? '', port: Number(port), rejectUnauthorized: false })
+    await once(socket, 'secureConnect')
+    socket.on('error', () => {}).resume().write(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`)
+    return socket
+  }
+  await connect('/cut')
+  await untilReport(instance, { requests: 1, errors: 1, connections: 0 })
+  for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
+    const left = await connect('/?ms=300')
+    await untilReport(instance, { inFlight: 1 })
+    left[leave]()
+    await untilReport(instance, { connections: 0 })
+  }
+  const own = tls.connect({ path: instance.privateSocket, rejectUnauthorized: false })
+  await once(own, 'secureConnect')
+  own.write('GET / HTTP/1.1\r\nHost: test\r\n\r\n')
+  await once(own, 'data')
+  own.destroy()
+  expect(await instance.report()).toMatchObject({ requests: 1, errors: 1 })
 })
 
 test('event streams and upgrades have no latency', async () => {
@@ -171,9 +199,13 @@ test('a worker whose event loop is blocked holds no report up', async () => {
   await ask(address, '/now')
   await untilReport(instance, { requests: 1 })
   const client = new RawClient(address)
-  client.get('/block?ms=1500')
-  const blocked = await Promise.all([instance.report(), instance.report()])
-  expect(blocked).toEqual([expect.objectContaining({ requests: 1 }), expect.objectContaining({ requests: 1 })])
+  client.get('/block?ms=4000')
+  // The first may be asked before the worker is blocked.
+  await vi.waitFor(async () => {
+    const asked = performance.now()
+    expect(await Promise.all([instance.report(), instance.report()])).toEqual([expect.objectContaining({ requests: 1 }), expect.objectContaining({ requests: 1 })])
+    expect(performance.now() - asked).toBeGreaterThan(150)
+  }, { interval: 10, timeout: 4000 })
   expect(client.received).toBe('')
   await client.untilReceived('blocked')
   await untilReport(instance, { requests: 2 })

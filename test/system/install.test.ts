@@ -45,7 +45,7 @@ describe('install', () => {
     await edit(shop, shop.address, `127.0.0.1:${await freePort()}`)
     const second = await holdfast('install', '--dry-run', shop.config)
     expect(second.stdout).toContain(`-ListenStream=${shop.address}\n+ListenStream=127.0.0.1:`)
-    expect(second.stdout).toContain(`systemctl stop ${shop.name}-http.socket`)
+    expect(second.stdout).toContain(`systemctl start ${shop.name}-close@http.target`)
     expect(await footprint()).toEqual(installed)
   })
 

@@ -140,13 +140,24 @@ it('gives the terminal back while it is suspended', async () => {
   terminal.type('echo status $?; exit 0\n')
   await terminal.shows(/^status 0$/m)
   expect(await terminal.end()).toBe(0)
+
+  // With no shell that could continue it, nothing is suspended: such as by ssh -t.
+  const alone = new Terminal(`${command} status ${app.name} --watch`, small)
+  await alone.shows(shown)
+  const taken = (): number => alone.raw.split('\u001b[?1049h').length
+  const before = taken()
+  alone.type('\u001a')
+  await waitFor('it has tried', () => taken() > before)
+  await alone.shows(shown)
+  alone.type('q')
+  expect(await alone.end()).toBe(0)
 })
 
 it('has colours, none where they are not wanted, and no live view without a terminal', async () => {
   const app = await deployed('colour')
   const coloured = new Terminal(`${command} status --watch`, small)
   await coloured.shows(new RegExp(`^  ${app.name} +live +1 `, 'm'))
-  await waitFor('there is green', () => /\u001b\[32m +live/.test(coloured.raw))
+  await waitFor('there is green', () => coloured.raw.includes('\u001b[32m  live'))
   coloured.type('q')
   expect(await coloured.end()).toBe(0)
 
@@ -245,6 +256,22 @@ it('streams events to programs, through deploys, a re-execution of systemd and t
   expect(await ended).toEqual([0, null])
   expect(stream.events.at(-1)).toMatchObject({ type: 'uninstalled', app: app.name })
   expect(stream.events.filter(({ type }) => type === 'error')).toEqual([])
+})
+
+it('waits for apps where there is none yet', async () => {
+  const stream = new Stream(['--json', '--interval', '1'])
+  const list = new Terminal(`${command} status --watch`, small)
+  await list.shows(/^holdfast: (?:no app is installed|\d+ apps?) /)
+  const app = await deployed('first')
+  await stream.tells('snapshot', (event) => event.app === app.name)
+  await list.shows(new RegExp(`^  ${app.name} +live +1 .* 1 live$`, 'm'))
+  expectSuccess(await holdfast('uninstall', app.name))
+  await stream.tells('uninstalled', (event) => event.app === app.name)
+  await waitFor('the list has no such app', () => !list.screen.text().includes(app.name))
+  stream.child.kill('SIGTERM')
+  expect(await once(stream.child, 'exit')).toEqual([0, null])
+  list.type('q')
+  expect(await list.end()).toBe(0)
 })
 
 it('streams to whoever is not root, ends with its reader and by signals, and refuses what it cannot do', async () => {

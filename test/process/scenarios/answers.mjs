@@ -1,8 +1,10 @@
 // Answers of all kinds: /fail 503, /cut half of one, /events an event stream of two events that takes `ms`; anything else after
-// `ms`. Over HTTP/2 with HTTP2=1 and its streams alone. A second server, on SECOND, is nobody's business.
+// `ms`. Over HTTP/2 with HTTP2=1 and its streams alone, over TLS with TLS=1. A second server, on SECOND, is nobody's business.
 import http from 'node:http'
 import http2 from 'node:http2'
+import https from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
+import { makeKey } from './key.mjs'
 
 async function answer(url, { head, write, end, cut }) {
   const { pathname, searchParams } = new URL(url, 'http://localhost')
@@ -23,12 +25,13 @@ async function answer(url, { head, write, end, cut }) {
   end(`${pathname} from ${process.pid}`)
 }
 
-const server = process.env.HTTP2 ? http2.createServer() : http.createServer((request, response) => {
+const onRequest = (request, response) => {
   void answer(request.url, {
     head: (status, headers) => response.writeHead(status, headers),
     write: (text) => response.write(text), end: (text) => response.end(text), cut: () => response.destroy(),
   })
-})
+}
+const server = process.env.HTTP2 ? http2.createServer() : process.env.TLS ? https.createServer(makeKey(), onRequest) : http.createServer(onRequest)
 if (process.env.HTTP2) {
   server.on('stream', (stream, headers) => {
     stream.on('error', () => {})

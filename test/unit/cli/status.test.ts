@@ -60,7 +60,7 @@ describe('a problem names the units and a command', () => {
     const listeners = [listener({ active: 'failed', result: 'resources' })]
     expect(problemsOf({ listeners })[0]).toEqual({
       what: 'shop-http.socket is failed (resources): only what runs now still answers on 127.0.0.1:8080, and no later generation can',
-      mend: 'systemctl stop shop.service shop-drain.service; systemctl start shop.service   # closes 127.0.0.1:8080 for a drain and a start',
+      mend: 'systemctl stop shop; systemctl start shop   # refuses new connections to 127.0.0.1:8080 for about a second',
     })
     expect(problemsOf({ listeners, instances: [] })[1]?.mend).toBe('systemctl start shop-http.socket')
   })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { addSpans, percentileMs, ratesOf, SampleWindow } from '../../../src/deploy/watch-rates.js'
-import { latencyBoundsMs, type Report } from '../../../src/runtime/report.js'
+import { addSpans, ratesOf, SampleWindow } from '../../../src/deploy/watch-rates.js'
+import type { Report } from '../../../src/runtime/report.js'
 import { report } from '../cli/watched.js'
 
 const start = Date.parse('2026-01-01T00:00:00Z')
@@ -35,6 +35,13 @@ describe('rates of an instance', () => {
     expect(window.counted()?.requests).toBe('startedAt' in change ? 90 : 50)
   })
 
+  it('begin anew also after a restart that has answered more than the process before', () => {
+    const window = old()
+    window.add(at(100, { requests: 10 }))
+    window.add(at(101, { requests: 900, pid: 103 }))
+    expect(window.counted()).toBeUndefined()
+  })
+
   it('of one that is younger than the watching are whole from the first report on', () => {
     const window = new SampleWindow(1_000, start - 1)
     window.add(at(4, { requests: 80 }))
@@ -53,16 +60,4 @@ it('those of several instances are added', () => {
   const span = { seconds: 5, requests: 100, errors: 1, latency: [50, 50] }
   expect(addSpans([span, { seconds: 2, requests: 10, errors: 0, latency: [0, 0, 10] }])).toEqual({ seconds: 5, requests: 110, errors: 1, latency: [50, 50, 10] })
   expect(addSpans([])).toBeUndefined()
-})
-
-describe('a percentile', () => {
-  const counts = (of: Record<number, number>): number[] => Array.from({ length: latencyBoundsMs.length + 1 }, (_, i) => of[i] ?? 0)
-  it('is none of nothing', () => expect(percentileMs(counts({}), 0.95)).toBeNull())
-  it('lies in the step that holds its rank', () => {
-    const latency = counts({ 4: 95, 10: 5 })
-    expect(percentileMs(latency, 0.5)).toBeGreaterThan(latencyBoundsMs[3] as number)
-    expect(percentileMs(latency, 0.95)).toBe(latencyBoundsMs[4])
-    expect(percentileMs(latency, 0.96)).toBeGreaterThan(latencyBoundsMs[9] as number)
-  })
-  it('is the last bound for what is beyond it', () => expect(percentileMs(counts({ 40: 3 }), 0.5)).toBe(latencyBoundsMs.at(-1)))
 })
