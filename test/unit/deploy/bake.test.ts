@@ -156,11 +156,21 @@ describe('a new generation that fails', () => {
     })
   })
 
-  it('by falling silent, but not for a moment', async () => {
+  it('by falling silent', async () => {
     const on = makeBaked()
     await tells(on, fresh, {}, 'nothing', {}, 'nothing', {}, 'nothing')
     const result = await bake(on.app, order(on, { forMs: 60_000 }), pace)
     expect(reasonOf(result)).toContain('does not answer on its report socket')
+  })
+
+  it('but not by being silent now and then', async () => {
+    const on = makeBaked()
+    const often = Array.from({ length: 1000 }, (_, i) => (i % 3 === 0 ? {} : 'nothing' as const))
+    const { looks } = await tells(on, fresh, ...often).then(async (seen) => {
+      expect(await bake(on.app, order(on, { forMs: 500 }), pace)).toMatchObject({ ok: true })
+      return seen
+    })
+    expect(looks).toBeGreaterThan(5)
   })
 
   it('by not accepting what it was let in to, if it listens at all', async () => {

@@ -84,8 +84,8 @@ describe('a command', () => {
     const abort = new AbortController()
     on.systemd.onTransient = async (unit) => {
       abort.abort(new Error('shop@43.1.service exited'))
-      // As it ends of the signal.
-      while (!on.systemd.orders.includes(`kill ${unit} SIGKILL`)) await new Promise((done) => setImmediate(done))
+      // At the first one, there is no process yet.
+      while (on.systemd.asked('kill').filter((one) => one === `${unit} SIGKILL`).length < 2) await new Promise((done) => setImmediate(done))
       return { active: 'failed', result: 'signal', exit: { how: 'killed', status: 9 } }
     }
     await expect(checkHealth(on.app, order(on, {}, { signal: abort.signal }))).rejects.toThrow('shop@43.1.service exited')
