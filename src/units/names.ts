@@ -13,6 +13,8 @@ export const hookService = (app: string): string => `${app}-hook.service`
 export const notifyService = (app: string, id: string): string => `${app}-notify-${id}.service`
 /** Matches these units and nobody else's: no app's and no listener's name holds a `_`. */
 export const notifyPattern = (app: string): string => `${app}-notify-${'[0-9]'.repeat(10)}_${'[0-9a-f]'.repeat(8)}.service`
+/** A pattern for those of an app; no app's name holds a dot. */
+export const healthPattern = (app: string): string => `${app}-health-[0-9]*.[0-9]*.service`
 /** Transient: the command of a health check of one instance. */
 export const healthService = (app: string, generation: number, process: number): string => `${app}-health-${generation}.${process}.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`
@@ -25,7 +27,8 @@ export const isListenerSocket = (unit: string): boolean => unit.endsWith('.socke
 /** What other people reach a held generation by. */
 export const previewSocket = (app: string): string => `${app}-preview.socket`
 export const previewService = (app: string): string => `${app}-preview.service`
-/** Transient: discards a held generation when its time is over. */
+/** Transient: discard a held generation when its time is over. */
+export const expiryService = (app: string): string => `${app}-expiry.service`
 export const expiryTimer = (app: string): string => `${app}-expiry.timer`
 /** The private sockets of an instance, a template too. */
 export const privateTemplate = (app: string): string => `${app}@.socket`

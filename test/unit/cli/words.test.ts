@@ -3,6 +3,7 @@ import { unitOptions } from '../../../src/cli/logs.js'
 import { waitText } from '../../../src/cli/stop.js'
 import { alignRows, bytesWords, spanWords } from '../../../src/cli/words.js'
 import { plainText } from '../../../src/deploy/foreign-text.js'
+import { notifyPattern } from '../../../src/units/names.js'
 import { parseProperties } from '../../../src/systemd/systemctl.js'
 import { instance } from './observed.js'
 
@@ -25,7 +26,9 @@ it('an app cannot write to the terminal by its status', () => {
 it('the journal is asked for exact units, and never for another app’s', () => {
   const units = ['shop.service', 'shop-drain.service', 'shop-http.socket', 'shop@.service'].map((name) => ({ name, text: '' }))
   const manifest = { version: 1 as const, app: 'shop', node: '', cli: '', homePaths: [], units, files: [] }
-  expect(unitOptions(manifest, 'system')).toEqual(['--unit=shop.service', '--unit=shop-drain.service', '--unit=shop-http.socket', '--unit=shop@*.service', '--unit=shop-deploy.service', '--unit=shop-hook.service'])
+  expect(unitOptions(manifest, 'system')).toEqual(['--unit=shop.service', '--unit=shop-drain.service', '--unit=shop-http.socket', '--unit=shop@*.service', '--unit=shop-deploy.service', '--unit=shop-hook.service',
+    '--unit=shop-expiry.service', '--unit=shop-health-[0-9]*.[0-9]*.service', `--unit=${notifyPattern('shop')}`,
+  ])
   expect(unitOptions(manifest, 'user')).toContain('--user-unit=shop@*.service')
 })
 
