@@ -238,7 +238,7 @@ describe('an install that is killed', () => {
     console.log(`killed after ${took.join(', ')} ms`)
     // The one that was killed last goes through; and when the older generations have closed what it took away, so does another.
     expectSuccess(await holdfast('install', shop.config))
-    await waitFor('one generation is left', async () => (await units(`${shop.name}@*`, 'active', 'deactivating')).length === 1)
+    await waitFor('one generation is left', async () => (await units(`${shop.name}@*.service`, 'active', 'deactivating')).length === 1)
     await writeFile(shop.config, variants[1] as string)
     expectSuccess(await holdfast('install', shop.config))
     expect(await ask(shop)).toMatchObject({ status: 200, release: '1' })
@@ -246,7 +246,7 @@ describe('an install that is killed', () => {
     const { live } = await state(shop.name)
     await waitFor('one generation serves', async () => (await serving(shop.name)).join() === `${shop.name}@${live?.generation}.1.service`)
     expect((await mustRun('ls', ['/etc/systemd/system'])).split('\n').filter((name) => name.startsWith(shop.name)).sort()).toEqual(
-      [`${shop.name}-activate.service`, `${shop.name}-after-drain.service`, `${shop.name}-drain.service`, `${shop.name}-extra.socket`, `${shop.name}-http.socket`, `${shop.name}-shutdown.service`, `${shop.name}.service`, `${shop.name}@.service`].sort(),
+      [`${shop.name}-activate.service`, `${shop.name}-after-drain.service`, `${shop.name}-close@.target`, `${shop.name}-drain.service`, `${shop.name}-extra.socket`, `${shop.name}-http.socket`, `${shop.name}-shutdown.service`, `${shop.name}.service`, `${shop.name}@.service`, `${shop.name}@.socket`].sort(),
     )
     expectSuccess(await holdfast('install', shop.config))
     // An uninstall that was killed goes on as well.
