@@ -7,13 +7,13 @@ export interface CommandResult {
   stderr: string
 }
 
-/** Runs a program to its end; fails never. */
-export function runProgram(program: string, args: readonly string[], options: { input?: string } = {}): Promise<CommandResult> {
+/** Runs a program to its end, or kills it after a time; fails never. */
+export function runProgram(program: string, args: readonly string[], options: { input?: string; timeoutMs?: number } = {}): Promise<CommandResult> {
   return new Promise((resolve) => {
     const child = execFile(
       program,
       args as string[],
-      { maxBuffer: 64 << 20, env: { ...process.env, LC_ALL: 'C.UTF-8', SYSTEMD_COLORS: '0', SYSTEMD_PAGER: '', SYSTEMD_LOG_LEVEL: 'notice' } },
+      { maxBuffer: 64 << 20, timeout: options.timeoutMs ?? 0, killSignal: 'SIGKILL', env: { ...process.env, LC_ALL: 'C.UTF-8', SYSTEMD_COLORS: '0', SYSTEMD_PAGER: '', SYSTEMD_LOG_LEVEL: 'notice' } },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === 'number' ? error.code : error.code === 'ENOENT' ? 127 : 128
         resolve({ status: code, stdout, stderr })

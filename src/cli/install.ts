@@ -6,6 +6,7 @@ import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/model.js'
 import { diffTexts } from '../deploy/diff.js'
 import { hasRelease, install, planInstall, type InstallPlan, type UnitChange } from '../deploy/install.js'
+import { openedSockets } from '../deploy/opened-sockets.js'
 import { checkMachine, checkManager } from '../deploy/preflight.js'
 import { checkPrograms } from '../deploy/programs.js'
 import { checkUnedited } from '../deploy/unedited.js'
@@ -71,7 +72,7 @@ function findPrivate(path: string): string | undefined {
 
 function report({ paths, config }: InstallPlan): void {
   const { app } = config
-  for (const { name, address } of config.listen) print(`listening  ${socketUnit(app, name)} on ${formatAddress(address)}`)
+  for (const { name, address } of openedSockets(config)) print(`listening  ${socketUnit(app, name)} on ${formatAddress(address)}`)
   const { live } = readState(paths)
   if (live !== undefined) print(`live  ${app}: generation ${live.generation}, release ${live.release}`)
   else print(`Nothing to run yet: ${app} is enabled and starts with its first release.`)
@@ -86,13 +87,14 @@ function showPlan({ paths, config, changes, files, stopSockets, disable, enable 
   print('\nWould write:')
   for (const path of [paths.config, ...files.map((file) => file.path), `${paths.state}/manifest.json`]) print(`    ${path}`)
   const systemctl = options.user === true ? 'systemctl --user' : 'systemctl'
+  const sockets = openedSockets(config)
   const commands = [
     ...(stopSockets.length > 0 ? [`${systemctl} start ${stopSockets.map((socket) => closeTarget(paths.app, socket)).join(' ')}   # closes the old address; what runs goes on serving its connections`] : []),
     ...(disable.length > 0 ? [`${systemctl} disable ${disable.join(' ')}`] : []),
     ...(files.some(({ path }) => path.endsWith('.catalog')) ? ['journalctl --update-catalog'] : []),
     `${systemctl} daemon-reload`,
     `${systemctl} enable ${enable.join(' ')}`,
-    ...(config.listen.length > 0 ? [`${systemctl} start ${config.listen.map(({ name }) => socketUnit(config.app, name)).join(' ')}`] : []),
+    ...(sockets.length > 0 ? [`${systemctl} start ${sockets.map(({ name }) => socketUnit(config.app, name)).join(' ')}`] : []),
     `${systemctl} restart ${appService(config.app)}   # a handover`,
   ]
   print('\nWould run:')

@@ -4,7 +4,7 @@ import { notInstalled } from '../deploy/uninstall.js'
 import { HoldfastError } from '../errors.js'
 import { readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type Scope } from '../release/paths.js'
-import { deployService, hookService, instancePattern } from '../units/names.js'
+import { deployService, hookService, instancePattern, notifyPattern } from '../units/names.js'
 import { placesFor, type GlobalOptions } from './context.js'
 
 /** Shows an app's journal by journalctl(1). @returns its exit status */
@@ -17,10 +17,10 @@ export function logsCommand(app: string, journalOptions: readonly string[], opti
 
 /**
  * The units of one app by their exact names: a pattern such as `shop-*` would show another app's too.
- * The only one is that of the instances, for no app's name holds an `@`.
+ * Those of the instances and of notifications match nobody else's: no app's name holds an `@` or a `_`.
  */
 export function unitOptions({ app, units }: Manifest, scope: Scope): string[] {
-  const names = [...units.map(({ name }) => name).filter((name) => !name.includes('@')), instancePattern(app), deployService(app), hookService(app)]
+  const names = [...units.map(({ name }) => name).filter((name) => !name.includes('@')), instancePattern(app), deployService(app), hookService(app), notifyPattern(app)]
   // Not `--user --unit`, which opens a journal file of the user's own alone: there is none with Storage=volatile.
   return names.map((name) => `--${scope === 'user' ? 'user-unit' : 'unit'}=${name}`)
 }

@@ -72,10 +72,39 @@ program
   .description('show how an app is doing, or a line for each app')
   .argument('[app]')
   .option('--json', 'for programs; docs/cli.md tells the shape')
-  .addHelpText('after', '\nExit status: 0 live and as recorded; 1 serving, but something is wrong; 2 not installed; 3 not serving.')
-  .action(async (app: string | undefined, options: { json?: boolean }) => {
+  .option('--watch', 'a live view, until q or Ctrl-C')
+  .addHelpText('after', '\nExit status: 0 live and as recorded; 1 serving, but something is wrong; 2 not installed; 3 not serving. With --watch: 0.')
+  .action(async (app: string | undefined, options: { json?: boolean; watch?: boolean }) => {
+    if (options.watch === true) {
+      const { watchCommand } = await import('./watch.js')
+      process.exitCode = await watchCommand(app, { ...globals(), ...options })
+      return
+    }
     const { statusCommand } = await import('./status.js')
     process.exitCode = await statusCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('watch')
+  .description('a live view of an app, or of all; with --json a stream of events')
+  .argument('[app]')
+  .option('--json', 'one event per line, for programs; docs/cli.md tells the shape')
+  .option('--interval <seconds>', 'with --json: how often rates are told (default: 5)')
+  .addHelpText('after', '\nIt changes nothing. Ends with q, Ctrl-C or SIGTERM, and status 0.')
+  .action(async (app: string | undefined, options: { json?: boolean; interval?: string }) => {
+    const { watchCommand } = await import('./watch.js')
+    process.exitCode = await watchCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('metrics')
+  .description('tell the metrics of an app, or of all, in the OpenMetrics text format')
+  .argument('[app]')
+  .option('--textfile <file>', "write them for node_exporter's textfile collector, such as /var/lib/prometheus/node-exporter/holdfast.prom")
+  .addHelpText('after', '\nExit status: 0, also where an app cannot be looked at: holdfast_scrape_errors tells.')
+  .action(async (app: string | undefined, options: { textfile?: string }) => {
+    const { metricsCommand } = await import('./metrics.js')
+    await metricsCommand(app, { ...globals(), ...options })
   })
 
 program
@@ -159,6 +188,18 @@ program
   .action(async (app: string | undefined, options: object) => {
     const { applyCommand } = await import('./apply.js')
     process.exitCode = await applyCommand(app, { ...globals(), ...options })
+  })
+
+program
+  .command('preview')
+  .description('open a loopback address to exactly the generation that is held')
+  .argument('[app]', 'absent: the one that ./holdfast.toml names, or the only one installed')
+  .option('--port <number>', 'of 127.0.0.1 and ::1; absent: a free one')
+  .option('--json', 'for programs; docs/cli.md tells the shape')
+  .addHelpText('after', '\nStays until Ctrl-C, or until that generation is live or discarded.\nExit status: 0 it was open; 2 refused, such as where none is held.')
+  .action(async (app: string | undefined, options: { port?: string; json?: boolean }) => {
+    const { previewCommand } = await import('./preview.js')
+    process.exitCode = await previewCommand(app, { ...globals(), ...options })
   })
 
 program
@@ -286,7 +327,9 @@ program
   .action(async (app: string, options: { again?: boolean }) => {
     const { openApp } = await import('./context.js')
     const { lookAgain, runAfterDrain } = await import('../deploy/after-drain.js')
+    const { tellDrained } = await import('../deploy/drained.js')
     const opened = openApp(app, globals())
+    await tellDrained(opened)
     if (options.again === true) await lookAgain(opened)
     else process.exitCode = await runAfterDrain(opened)
   })
@@ -297,6 +340,13 @@ program
     const { openApp } = await import('./context.js')
     const { activateApp } = await import('../deploy/activate.js')
     await activateApp(openApp(app, globals()))
+  })
+program
+  .command('preview-relay', { hidden: true })
+  .argument('<app>')
+  .action(async (app: string) => {
+    const { previewRelayCommand } = await import('./preview-relay.js')
+    await previewRelayCommand(app, globals())
   })
 
 // `--user` may stand before a command or behind it.

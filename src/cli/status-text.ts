@@ -6,22 +6,21 @@ import { alignRows, bytesWords, drainWords, spanWords, timeWords } from './words
 
 /** An app's status for people to read. Pure: `now` is in milliseconds. */
 export function statusText(status: AppStatus, now: number): string {
-  const { app, live, deploy, afterDrain, wanted, service, listeners, instances, lastHandover, problems } = status
+  const { app, live, held, deploy, afterDrain, wanted, service, listeners, preview, instances, lastHandover, problems } = status
   const rows = [
     [status.serving ? 'live' : 'recorded', live === null ? 'no release yet' : `generation ${live.generation}, release ${live.release}${live.version === null ? '' : ` (${plainText(live.version)})`}, since ${timeWords(live.since)} (${ago(live.since, now)})`],
     ['service', `${service.unit} is ${service.active}${service.active === 'failed' ? `: ${systemctlCommand(status)} status ${service.unit}` : ''}`],
     ...listeners.map(({ name, unit, addresses, active }) => [
       'listener', `${name}  ${addresses.join(', ')}  ${active === 'active' ? 'listening' : active} (${unit})`,
     ]),
+    ...(preview === null ? [] : [['preview', `${preview.address}  ${preview.active === 'active' ? 'listening' : preview.active} (${preview.unit})`]]),
   ]
   if (live !== null && live.source !== null) rows.splice(1, 0, ['source', plainText(live.source)])
+  if (held !== null) rows.push([held.kind === 'canary' ? 'canary' : 'held', heldText(status, held, now)])
   if (deploy?.running === true) rows.push(['deploy', deployText(deploy, now)])
   if (lastHandover !== null) rows.push(['handover', handoverText(lastHandover, live?.generation, now)])
   if (afterDrain !== null && afterDrain.state !== 'failed') rows.push(['after_drain', afterDrainText(afterDrain, now)])
-  if (wanted !== null) {
-    const which = wanted.release === null ? `${wanted.text}, not on disk yet` : wanted.release === wanted.text ? wanted.text : `${wanted.text} (release ${wanted.release})`
-    rows.push(['wanted', `${plainText(which)}: ${systemctlCommand(status)} restart ${app} brings it up`])
-  }
+  if (wanted !== null) rows.push(['wanted', wantedText(status, wanted)])
   const lines = [`${app}: ${stateWords(status)}`, ...alignRows(rows).map((line) => `  ${line}`)]
   if (instances.length > 0) {
     lines.push('', ...alignRows(instances.map((instance) => instanceRow(instance, now))).map((line) => `  ${line}`))
@@ -58,13 +57,21 @@ const sentences: Record<AppState, string> = {
   'empty': 'nothing to run yet: no release is recorded',
 }
 
-function stateWords({ state, serving, instances }: AppStatus): string {
+export function stateWords({ state, serving, instances }: Pick<AppStatus, 'state' | 'serving'> & { instances: readonly Pick<InstanceStatus, 'generation' | 'phase'>[] }): string {
   if (state !== 'handover') return sentences[state]
   const serves = instances.find(({ phase }) => phase === 'live') ?? instances.find(({ phase }) => phase === 'ready')
   return `${sentences.handover}; ${serving && serves !== undefined ? `generation ${serves.generation} serves` : 'nothing serves yet'}`
 }
 
-function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number | undefined, now: number): string {
+/** What is held, since when and until when, and what takes it on. */
+export function heldText(status: Pick<AppStatus, 'app' | 'scope'>, { generation, release, version, kind, processes, since, expires }: NonNullable<AppStatus['held']>, now: number): string {
+  const share = kind === 'canary' ? `, ${processes} process${processes === 1 ? '' : 'es'} beside the live ones` : ''
+  const until = expires === null ? '' : `, ${Date.parse(expires) > now ? `expires in ${spanWords(Date.parse(expires) - now)}` : 'expired'}`
+  const command = (verb: string): string => `${holdfastCommand(status)} ${verb} ${status.app}`
+  return `generation ${generation}, release ${release}${version === null ? '' : ` (${plainText(version)})`}${share}, since ${timeWords(since)} (${ago(since, now)})${until}: ${command('promote')}, or ${command('abort')}`
+}
+
+export function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number | undefined, now: number): string {
   const { at, generation, release, outcome, reason, durationMs } = last
   const took = `${(durationMs / 1000).toFixed(1)} s`
   const what = generation === live ? '' : release === null ? 'refused, ' : `generation ${generation}, release ${release}, `
@@ -76,7 +83,12 @@ function deployText({ kind, by, what, since, step }: NonNullable<AppStatus['depl
   return `${plainText(`${by} ${operationWords(kind, what ?? '')}`)} since ${timeWords(since)} (${ago(since, now)})${step === null ? '' : `, step ${plainText(step)}`}`
 }
 
-function afterDrainText({ release, state, since, waitsFor }: NonNullable<AppStatus['afterDrain']>, now: number): string {
+export function wantedText(status: Pick<AppStatus, 'app' | 'scope'>, { text, release }: NonNullable<AppStatus['wanted']>): string {
+  const which = release === null ? `${text}, not on disk yet` : release === text ? text : `${text} (release ${release})`
+  return `${plainText(which)}: ${systemctlCommand(status)} restart ${status.app} brings it up`
+}
+
+export function afterDrainText({ release, state, since, waitsFor }: NonNullable<AppStatus['afterDrain']>, now: number): string {
   const whose = `of release ${release}, since ${timeWords(since)} (${ago(since, now)})`
   if (state === 'running') return `runs: the hook ${whose}`
   const what = waitsFor.length === 0 ? '' : ` for generation${waitsFor.length === 1 ? '' : 's'} ${waitsFor.join(', ')}`
@@ -99,6 +111,6 @@ function instanceRow({ generation, process, phase, pid, since, memoryBytes, rest
   ]
 }
 
-function ago(iso: string, now: number): string {
+export function ago(iso: string, now: number): string {
   return `${spanWords(now - Date.parse(iso))} ago`
 }

@@ -69,7 +69,7 @@ export interface Health {
 
 /** The watch on a new generation on real traffic, beside the old one, before that is let go. */
 export interface Bake {
-  /** Absent: as long as `start.settle`, and only whether the instances stay up. */
+  /** Absent: as long as `start.settle`, at most 1 s, and only whether the instances stay up. */
   forMs?: number
   /** The share of answers with a status of 500 and above, on top of the old generation's share. Default 0.01. */
   maxErrors: number

@@ -1,5 +1,6 @@
 import { parse, TomlError } from 'smol-toml'
 import { HoldfastError } from '../errors.js'
+import { addressesClash, formatAddress } from './address.js'
 import { Site, type CheckContext, type Problem } from './check.js'
 import type { Config } from './model.js'
 import { appNamePattern } from './names.js'
@@ -88,6 +89,11 @@ function checkIdentity(document: Record<string, unknown>, { file, app, trusted =
 function checkTogether(checked: Checked, site: Site): void {
   if (!checked.snapshot && checked.directory === undefined) {
     site.at('snapshot').report('false is about a source folder, and there is none: add `directory`, or remove it')
+  }
+  const { address } = checked.preview
+  const taken = address && checked.listen.find((listener) => addressesClash(listener.address, address))
+  if (address !== undefined && taken !== undefined) {
+    site.at('preview').at('address').report(`${formatAddress(address)} cannot be had beside ${formatAddress(taken.address)}, the address of the listener \`${taken.name}\`: clients would see what is held: give it a port of its own`)
   }
 }
 

@@ -7,10 +7,11 @@ import type { Address, Config, Listener } from '../config/model.js'
 import { installedApps, type Manifest } from '../release/manifest.js'
 import { pathsOf, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { appService, drainService, parseInstance, socketUnit } from '../units/names.js'
+import { appService, drainService, parseInstance, previewService, socketUnit } from '../units/names.js'
 import { findForeign } from './foreign.js'
 import { isSame, parseListen } from './listen-property.js'
 import { addressIn } from './listener-facts.js'
+import { addressKey, openedSockets } from './opened-sockets.js'
 import { findHolders, isInUse, type HeldAddress, type SocketOwner } from './port-owner.js'
 import { unfit } from './refusal.js'
 
@@ -24,7 +25,7 @@ interface Situation {
 /** Whether every listener of an app can have its address. @throws HoldfastError `machine-unfit` */
 export async function checkAddresses(config: Config, situation: Situation): Promise<void> {
   checkOtherApps(config, situation.places)
-  for (const listener of config.listen) {
+  for (const listener of openedSockets(config)) {
     // What its own unit holds already is not bound again.
     if (await holds(situation.systemd, socketUnit(config.app, listener.name), listener.address)) continue
     const { address } = listener
@@ -42,10 +43,10 @@ function checkOtherApps(config: Config, places: Places): void {
     } catch {
       continue // its own install tells
     }
-    for (const mine of config.listen) {
-      const theirs = other.listen.find((listener) => addressesClash(listener.address, mine.address))
+    for (const mine of openedSockets(config)) {
+      const theirs = openedSockets(other).find((listener) => addressesClash(listener.address, mine.address))
       if (theirs === undefined) continue
-      throw unfit(`listen.${mine.name}: ${formatAddress(mine.address)} is taken by the app ${app} (its listen.${theirs.name} is ${formatAddress(theirs.address)})`, 'choose another address for one of the two')
+      throw unfit(`${addressKey(mine.name)}: ${formatAddress(mine.address)} is taken by the app ${app} (its ${addressKey(theirs.name)} is ${formatAddress(theirs.address)})`, 'choose another address for one of the two')
     }
   }
 }
@@ -54,10 +55,10 @@ async function checkPort(app: string, listener: Listener, address: Address & { k
   const { name } = listener
   const lowest = unprivilegedPort()
   if (situation.places.scope === 'user' && address.port < lowest) {
-    throw unfit(`listen.${name}: a user's manager may not open port ${address.port}`, `choose a port from ${lowest} on, or, as root: sysctl net.ipv4.ip_unprivileged_port_start=${address.port}`)
+    throw unfit(`${addressKey(name)}: a user's manager may not open port ${address.port}`, `choose a port from ${lowest} on, or, as root: sysctl net.ipv4.ip_unprivileged_port_start=${address.port}`)
   }
   if (address.host !== undefined && !isLocal(address.host)) {
-    throw unfit(`listen.${name}: ${address.host} is not an address of this machine`, `use one of ${localAddresses().join(', ')}, or the port alone for all of them`)
+    throw unfit(`${addressKey(name)}: ${address.host} is not an address of this machine`, `use one of ${localAddresses().join(', ')}, or the port alone for all of them`)
   }
   if (!(await isInUse(address))) return
   const holders = findHolders(address)
@@ -72,7 +73,7 @@ async function checkPath(app: string, listener: Listener, address: Address & { k
   const stat = lstatSync(path, { throwIfNoEntry: false })
   // Where bind(2) fails, systemd removes what is there, whatever it is, and tries again.
   if (stat !== undefined && !stat.isSocket()) {
-    throw unfit(`listen.${name}: ${path} is there already, and is no socket`, `choose another path, or move it away: ls -ld ${path}`)
+    throw unfit(`${addressKey(name)}: ${path} is there already, and is no socket`, `choose another path, or move it away: ls -ld ${path}`)
   }
   if (stat !== undefined) await refuseHolders(app, listener, findHolders(address), situation)
   checkFolder(name, path, situation.places)
@@ -83,24 +84,24 @@ function checkFolder(name: string, path: string, { scope, run }: Places): void {
   const made = scope === 'system' ? '/run/' : `${dirname(run)}/`
   const there = existsSync(folder)
   if (!there && !path.startsWith(made)) {
-    throw unfit(`listen.${name}: ${path} lies in a folder that does not exist`, `mkdir -p ${folder}, or choose a path below ${made}, where systemd makes it`)
+    throw unfit(`${addressKey(name)}: ${path} lies in a folder that does not exist`, `mkdir -p ${folder}, or choose a path below ${made}, where systemd makes it`)
   }
   const foreign = there && scope === 'system' ? findForeign(realpathSync(folder)) : undefined
   if (foreign !== undefined) {
-    throw unfit(`listen.${name}: ${path} lies where ${foreign}: whoever that is could put anything in the place of root's socket`, `choose a path below ${made}, where systemd makes the folder`)
+    throw unfit(`${addressKey(name)}: ${path} lies where ${foreign}: whoever that is could put anything in the place of root's socket`, `choose a path below ${made}, where systemd makes the folder`)
   }
   if (there && scope === 'user') {
     try {
       accessSync(folder, constants.W_OK)
     } catch {
-      throw unfit(`listen.${name}: you may not write to ${folder}`, `choose a path below ${made}`)
+      throw unfit(`${addressKey(name)}: you may not write to ${folder}`, `choose a path below ${made}`)
     }
   }
 }
 
 /** Refuses unless all that is in the way is this app's own socket units: these are stopped before others take their place. */
 async function refuseHolders(app: string, listener: Listener, holders: readonly HeldAddress[], { systemd, manifest }: Situation): Promise<void> {
-  const where = `listen.${listener.name}: ${formatAddress(listener.address)}`
+  const where = `${addressKey(listener.name)}: ${formatAddress(listener.address)}`
   if (holders.length === 0 && listener.address.kind === 'tcp') {
     throw unfit(`${where} is in use, but by nobody that can be seen`, 'as root, ss -ltnp tells who listens; then stop it, or choose another address')
   }
@@ -108,6 +109,7 @@ async function refuseHolders(app: string, listener: Listener, holders: readonly 
     const process = owners.find((owner) => !isManager(owner))
     if (process !== undefined) {
       if (process.unit !== undefined && parseInstance(app, process.unit) !== undefined) continue
+      if (process.unit === previewService(app)) continue
       throw inUse(where, process)
     }
     if (owners.length === 0) throw unfit(`${where} is in use by another user's process`, 'as root, ss -lp tells whose; then stop it, or choose another address')
@@ -133,7 +135,7 @@ function heldByItself(app: string, { name, address }: Listener, manifest: Manife
     : holder !== own ? `as ${holder}`
     : `in another form, or though ${own} was stopped`
   return unfit(
-    `listen.${name}: ${formatAddress(address)} is served by ${app} itself, ${how}: that cannot be changed without closing the address for a moment`,
+    `${addressKey(name)}: ${formatAddress(address)} is served by ${app} itself, ${how}: that cannot be changed without closing the address for a moment`,
     `keep what was installed last; or choose a time, run systemctl stop ${appService(app)} ${drainService(app)}, and install again`,
   )
 }

@@ -11,6 +11,7 @@ import { reviveBesideHeld } from './activate.js'
 import type { InstalledApp } from './app.js'
 import { readDeployRecord } from './deploy-record.js'
 import { isDeploying } from './deploy-under-way.js'
+import { expectDrained, isToldOfDrains, tellDrained } from './drained.js'
 import { runHook } from './hooks.js'
 import { hasEnded, observeInstances, type RunningInstance } from './observe.js'
 import type { Handover } from './plan.js'
@@ -25,8 +26,9 @@ import { readOrder } from './request.js'
 /** Has every older instance wake the unit when it ends. Before the order to drain, lest one is gone by then. */
 export async function prepareAfterDrain(handover: Handover): Promise<void> {
   const { app, plan } = handover
-  if (!isAsked(handover)) return
+  if (!isAsked(handover) && !isToldOfDrains(app)) return
   const older = olderThan(await observeInstances(app.systemd, app.paths.app), plan.generation)
+  expectDrained(handover, older)
   for (const instance of older) writeDropIn(app.paths, instance, renderEndDropIn(app.paths.app), 'end')
   if (older.length > 0) await app.systemd.daemonReload()
 }
@@ -53,6 +55,8 @@ export async function wakeAfterDrain({ app, state }: Handover): Promise<void> {
     if (before.failed !== undefined) await systemd.resetFailed([afterDrainService(paths.app)])
   }
   await startWaiting(app)
+  // What ended before systemd knew what to start.
+  await tellDrained(app)
 }
 
 /** Has the unit look whether the time has come for what waits; one that failed waits for somebody's own start. */

@@ -131,6 +131,15 @@ function listenerProblems({ paths, listeners, instances }: AppObservation): Prob
   return listeners.flatMap((facts) => judgeListener(facts, { paths, isUp: instances.some(isUp) })).map(({ what, mend }) => ({ what, mend }))
 }
 
+/** A preview that nobody can open: what is served is as it should be nevertheless. */
+export function findPreviewProblems(observation: AppObservation): Problem[] {
+  const { paths, preview, drain } = observation
+  if (preview === undefined || preview.state.active === 'active' || drain.active === 'deactivating' || isStopped(observation) || isDrainedByHand(observation)) return []
+  const { unit, active, result } = preview.state
+  const why = result === 'success' ? active : `${active} (${result})`
+  return [{ what: `${unit} is ${why}: nobody sees a held release on ${preview.address}`, mend: systemctl(paths, `start ${unit}`) }]
+}
+
 function serviceProblems({ paths, service, drain, instances }: AppObservation): Problem[] {
   const problems: Problem[] = []
   if (service.load !== 'loaded') {

@@ -2,7 +2,7 @@ import type { HistoryOutcome } from '../release/history.js'
 import type { Scope } from '../release/paths.js'
 import { sourceWords } from '../release/source-words.js'
 import { parseWaiting, type WaitingCounts } from '../runtime/waiting.js'
-import { describeEnd, findProblems, findUnfinished, isHandingOver, isStopped, type Problem } from './app-problems.js'
+import { describeEnd, findPreviewProblems, findProblems, findUnfinished, isHandingOver, isStopped, type Problem } from './app-problems.js'
 import { hasEnded, isDraining, isServing, isUp } from './observe.js'
 import type { OperationKind } from './progress.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
@@ -64,6 +64,8 @@ export interface AppStatus {
   wanted: { text: string; release: string | null } | null
   service: { unit: string; active: string; sub: string; result: string }
   listeners: { name: string; unit: string; addresses: string[]; active: string; result: string }[]
+  /** `[preview] address`: where other people reach what is held. */
+  preview: { address: string; unit: string; active: string } | null
   /** Newest generation first. */
   instances: InstanceStatus[]
   lastHandover: {
@@ -95,7 +97,7 @@ export interface InstanceStatus {
 
 /** Judges what was observed. Pure. */
 export function statusOf(observation: AppObservation): AppStatus {
-  const { paths, live, liveRelease, wanted, lastHandover, service, listeners, instances } = observation
+  const { paths, live, liveRelease, wanted, lastHandover, service, listeners, preview, instances } = observation
   const running = findProblems(observation)
   const shown = instances.filter((instance) => phaseOf(instance, observation) !== undefined)
   return {
@@ -113,6 +115,7 @@ export function statusOf(observation: AppObservation): AppStatus {
     wanted: wanted === undefined ? null : { text: wanted.word, release: wanted.release ?? null },
     service: { unit: service.unit, active: service.active, sub: service.sub, result: service.result },
     listeners: listeners.map(({ listener, state, believed }) => ({ name: listener, unit: state.unit, addresses: believed, active: state.active, result: state.result })),
+    preview: preview === undefined ? null : { address: preview.address, unit: preview.state.unit, active: preview.state.active },
     instances: shown
       .map((instance) => instanceStatus(instance, observation))
       .sort((a, b) => b.generation - a.generation || a.process - b.process),
@@ -125,7 +128,7 @@ export function statusOf(observation: AppObservation): AppStatus {
       reason: lastHandover.reason ?? null,
       durationMs: lastHandover.durationMs,
     },
-    problems: [...running, ...findUnfinished(observation)],
+    problems: [...running, ...findUnfinished(observation), ...findPreviewProblems(observation)],
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
+import type { BakeFigures } from './bake-figures.js'
 import { describeFailure } from './failure.js'
 
 /** What became of a generation that was started. */
@@ -11,12 +12,14 @@ export interface Failed {
   invocation: string
   reason: string
   wasReady: boolean
+  figures?: BakeFigures
 }
 
 /** Why a generation whose instances are all up is not good all the same. */
 export interface Refusal {
   unit: string
   reason: string
+  figures?: BakeFigures
 }
 
 export interface Trial {
@@ -76,7 +79,7 @@ export async function watchWhile(
       if (done !== undefined) {
         const { refusal } = done
         const invocation = states.find(({ unit }) => unit === refusal?.unit)?.invocation ?? ''
-        return refusal === undefined ? undefined : { kind: 'failed', ...refusal, invocation, wasReady: true }
+        return refusal === undefined ? undefined : { kind: 'failed', unit: refusal.unit, reason: refusal.reason, ...(refusal.figures === undefined ? {} : { figures: refusal.figures }), invocation, wasReady: true }
       }
       // Fails as the work does.
       await Promise.race([working, delay(everyMs, undefined, { signal: stop.signal })])

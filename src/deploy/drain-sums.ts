@@ -12,6 +12,19 @@ export interface DrainSum {
   requestsCut: number
 }
 
+/** With all else that was cut at the hard end. */
+export interface DrainFigures extends DrainSum {
+  connectionsCut: number
+  webSocketsCut: number
+  eventStreamsCut: number
+  jobsCut: number
+}
+
+const figureFields = {
+  requestsAnswered: 'REQUESTS_ANSWERED', requestsAborted: 'REQUESTS_ABORTED', requestsCut: 'REQUESTS_CUT',
+  connectionsCut: 'CONNECTIONS_CUT', webSocketsCut: 'WEB_SOCKETS_CUT', eventStreamsCut: 'EVENT_STREAMS_CUT', jobsCut: 'JOBS_CUT',
+} as const satisfies Record<keyof DrainFigures, string>
+
 /** Instances say it once each; far more than any history that is shown has. */
 const mostEntries = 5000
 /** The older instances are told to drain a moment before the history is written. */
@@ -24,41 +37,42 @@ const slackMs = 60_000
  * @param shown those of it to look at
  */
 export async function readDrainSums(paths: AppPaths, systemd: Systemd, history: readonly HistoryEntry[], shown: readonly HistoryEntry[]): Promise<Map<HistoryEntry, DrainSum>> {
-  const replaced = findReplaced(history).filter(({ entry }) => shown.includes(entry))
-  if (replaced.length === 0) return new Map()
-  const begins = replaced.map(({ entry }) => beginOf(entry))
+  const figures = await readDrains(paths, systemd, findReplaced(history).filter(({ entry }) => shown.includes(entry)))
+  return new Map([...figures].map(([{ entry }, { requestsAnswered, requestsAborted, requestsCut }]) => [entry, { requestsAnswered, requestsAborted, requestsCut }]))
+}
+
+/**
+ * What the journal tells of the drains of generations; see `readDrainSums`.
+ * @param drains each with the time before which it has not begun, in milliseconds since 1970
+ */
+export async function readDrains<Drain extends { generation: number; since: number }>(paths: AppPaths, systemd: Systemd, drains: readonly Drain[]): Promise<Map<Drain, DrainFigures>> {
+  if (drains.length === 0) return new Map()
   const unitField = paths.scope === 'user' ? '_SYSTEMD_USER_UNIT' : '_SYSTEMD_UNIT'
   const entries = await systemd.journal({
-    since: new Date(Math.min(...begins)).toISOString(),
-    match: { HOLDFAST_APP: [paths.app], HOLDFAST_GENERATION: replaced.map(({ generation }) => String(generation)), PHASE: ['drained', 'drain-cut'] },
-    fields: [unitField, 'DURATION_MS', 'REQUESTS_ANSWERED', 'REQUESTS_ABORTED', 'REQUESTS_CUT'],
+    since: new Date(Math.min(...drains.map(({ since }) => since))).toISOString(),
+    match: { HOLDFAST_APP: [paths.app], HOLDFAST_GENERATION: drains.map(({ generation }) => String(generation)), PHASE: ['drained', 'drain-cut'] },
+    fields: [unitField, 'DURATION_MS', ...Object.values(figureFields)],
     limit: mostEntries,
   })
-  const sums = new Map<HistoryEntry, DrainSum>()
-  for (const { entry, generation } of replaced) {
-    const ofInstance = new Map<number, DrainSum>()
+  const sums = new Map<Drain, DrainFigures>()
+  for (const drain of drains) {
+    const ofInstance = new Map<number, DrainFigures>()
     for (const { at, fields } of entries) {
       // Anybody may write the app's name into an entry; the unit comes from systemd itself.
       const instance = parseInstance(paths.app, fields[unitField] ?? '')
-      if (instance?.generation !== generation || at < beginOf(entry) || fields['DURATION_MS'] === undefined) continue
-      const count = (name: string): number => Number(fields[name] ?? 0) || 0
-      ofInstance.set(instance.process, { requestsAnswered: count('REQUESTS_ANSWERED'), requestsAborted: count('REQUESTS_ABORTED'), requestsCut: count('REQUESTS_CUT') })
+      if (instance?.generation !== drain.generation || at < drain.since || fields['DURATION_MS'] === undefined) continue
+      ofInstance.set(instance.process, mapFigures((name) => Number(fields[figureFields[name]] ?? 0) || 0))
     }
-    if (ofInstance.size > 0) sums.set(entry, [...ofInstance.values()].reduce(add))
+    if (ofInstance.size > 0) sums.set(drain, [...ofInstance.values()].reduce((a, b) => mapFigures((name) => a[name] + b[name])))
   }
   return sums
 }
 
 /** Each handover that went live after another one, with the generation that was live until then. */
-function findReplaced(history: readonly HistoryEntry[]): { entry: HistoryEntry; generation: number }[] {
+export function findReplaced(history: readonly HistoryEntry[]): { entry: HistoryEntry; generation: number; since: number }[] {
   const live = history.filter(({ outcome }) => outcome === 'live')
-  return live.slice(1).map((entry, i) => ({ entry, generation: live[i]?.generation as number }))
+  return live.slice(1).map((entry, i) => ({ entry, generation: live[i]?.generation as number, since: Date.parse(entry.at) - entry.durationMs - slackMs }))
 }
 
-const beginOf = ({ at, durationMs }: HistoryEntry): number => Date.parse(at) - durationMs - slackMs
-
-const add = (a: DrainSum, b: DrainSum): DrainSum => ({
-  requestsAnswered: a.requestsAnswered + b.requestsAnswered,
-  requestsAborted: a.requestsAborted + b.requestsAborted,
-  requestsCut: a.requestsCut + b.requestsCut,
-})
+const mapFigures = (value: (name: keyof DrainFigures) => number): DrainFigures =>
+  Object.fromEntries((Object.keys(figureFields) as (keyof DrainFigures)[]).map((name) => [name, value(name)])) as unknown as DrainFigures

@@ -7,6 +7,7 @@ import { expiryTimer } from '../units/names.js'
 import { renderEndDropIn } from '../units/render.js'
 import { readManifest } from '../release/manifest.js'
 import type { InstalledApp } from './app.js'
+import { notify } from './notify.js'
 import { isUp, observeInstances } from './observe.js'
 import type { HandoverOrder } from './request.js'
 import { discard } from './retire.js'
@@ -42,10 +43,14 @@ export async function discardHeld(app: InstalledApp, held: Held, cause: Cause): 
 }
 
 /** The same for one whose instances are told to drain by somebody else, or have ended. */
-function recordDiscarded({ paths, story }: Pick<InstalledApp, 'paths' | 'story'>, held: Held, { reason, by, kind = 'abort' }: Cause): void {
+function recordDiscarded(app: InstalledApp, held: Held, { reason, by, kind = 'abort' }: Cause): void {
+  const { paths, story } = app
+  const at = new Date().toISOString()
+  const { generation, release } = held
+  notify(app, { event: 'aborted', app: paths.app, at, release, generation, kind, reason, ...(by === undefined ? {} : { by }) })
   story.tell('aborted', `Generation ${held.generation}, which was held, is discarded: ${reason}.`, held)
   appendHistory(paths, {
-    at: new Date().toISOString(), kind, ...(by === undefined ? {} : { by }), generation: held.generation, release: held.release,
+    at, kind, ...(by === undefined ? {} : { by }), generation, release,
     outcome: 'aborted', reason, durationMs: Date.now() - Date.parse(held.since),
   })
 }

@@ -16,6 +16,7 @@ import { renderUnits } from '../units/render.js'
 import { closeListeners } from './listener-close.js'
 import { startSocket } from './listeners.js'
 import { answers, observeInstances } from './observe.js'
+import { openedSockets } from './opened-sockets.js'
 import type { Programs } from './programs.js'
 import { requestFolder } from './request.js'
 import { catalogFile, isCatalog, needrestartFile, updateCatalog, type SystemFile } from './system-files.js'
@@ -71,7 +72,7 @@ export function planInstall(paths: AppPaths, config: Config, source: { text: str
       version: 1, app: paths.app, ...programs,
       units: units.map(({ name, text }) => ({ name, text })),
       files: [...new Set([...files.map(({ path }) => path), ...(old?.files ?? [])])],
-      folders: [...new Set([...(old?.folders ?? []), ...config.listen.flatMap((listener) => missingFolders(listener))])],
+      folders: [...new Set([...(old?.folders ?? []), ...openedSockets(config).flatMap((listener) => missingFolders(listener))])],
     },
     gone,
     changes,
@@ -80,7 +81,7 @@ export function planInstall(paths: AppPaths, config: Config, source: { text: str
       .filter(({ name, before = recorded(name), after }) => isListenerSocket(name) && before !== undefined && addressIn(before) !== addressIn(after))
       .map(({ name }) => name),
     disable: gone.map(({ name }) => name).filter(isListenerSocket),
-    enable: [appService(paths.app), shutdownService(paths.app), ...config.listen.map((listener) => socketUnit(paths.app, listener.name))],
+    enable: [appService(paths.app), shutdownService(paths.app), ...openedSockets(config).map((listener) => socketUnit(paths.app, listener.name))],
   }
 }
 
@@ -103,7 +104,7 @@ export async function install(plan: InstallPlan, systemd: Systemd): Promise<void
 
   await systemd.daemonReload()
   await systemd.enable(plan.enable)
-  for (const listener of config.listen) await openListener(systemd, paths, listener)
+  for (const listener of openedSockets(config)) await openListener(systemd, paths, listener)
   await handOverNow(plan, systemd)
 }
 

@@ -5,7 +5,7 @@ import type { Address } from '../config/model.js'
 import type { Manifest } from '../release/manifest.js'
 import type { AppPaths } from '../release/paths.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
-import { isListenerSocket } from '../units/names.js'
+import { isListenerSocket, previewSocket } from '../units/names.js'
 import { isSame, parseListen } from './listen-property.js'
 import { isServing, type RunningInstance } from './observe.js'
 import { findSockets, socketsOf } from './port-owner.js'
@@ -42,7 +42,7 @@ export interface InstalledListener {
 
 /** The listeners that an install has written, of which a configuration that was edited since tells nothing. */
 export function installedListeners({ app, units }: Pick<Manifest, 'app' | 'units'>): InstalledListener[] {
-  return units.filter(({ name }) => isListenerSocket(name)).flatMap(({ name, text }) => {
+  return units.filter(({ name }) => isListenerSocket(name) && name !== previewSocket(app)).flatMap(({ name, text }) => {
     const address = addressIn(text)
     return address === undefined ? [] : [{ listener: name.slice(`${app}-`.length, -'.socket'.length), unit: name, address }]
   })

@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { formatAddress } from '../config/address.js'
 import { instanceFolder, listInstanceFolders } from '../release/instance.js'
 import { readHistory, type HistoryEntry } from '../release/history.js'
-import { readManifest } from '../release/manifest.js'
+import { readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { readState, type AfterDrain, type Live, type Held } from '../release/state.js'
 import type { Release } from '../release/release.js'
@@ -10,9 +11,9 @@ import { isHeldBack } from '../release/standby.js'
 import { listReleases } from '../release/store.js'
 import { denotes, readWanted } from '../release/wanted.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
-import { activateService, appService, drainService, processNumbers } from '../units/names.js'
+import { activateService, appService, drainService, previewSocket, processNumbers } from '../units/names.js'
 import { observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
-import { installedListeners, readListeners, type ListenerFacts } from './listener-facts.js'
+import { addressIn, installedListeners, readListeners, type ListenerFacts } from './listener-facts.js'
 import { observeInstances, type RunningInstance } from './observe.js'
 import { notInstalled } from './uninstall.js'
 
@@ -38,6 +39,8 @@ export interface AppObservation {
   /** Undefined for an app without listeners. */
   activate: UnitState | undefined
   listeners: ListenerFacts[]
+  /** The socket of `[preview] address`; undefined without one. */
+  preview: { state: UnitState; address: string } | undefined
   instances: ObservedInstance[]
   /** The generations whose files are there, with the release each was started from. */
   releases: Map<number, string>
@@ -52,6 +55,15 @@ export interface ObservedInstance extends RunningInstance {
   changedAt: string | undefined
   /** Bytes: of the whole unit where the kernel accounts for it, else resident in the main process. */
   memory: number | undefined
+}
+
+/** Not one of the listeners: without it, the app is served all the same. */
+async function observePreview({ app, units }: Manifest, systemd: Systemd): Promise<AppObservation['preview']> {
+  const text = units.find(({ name }) => name === previewSocket(app))?.text
+  const address = text === undefined ? undefined : addressIn(text)
+  if (address === undefined) return undefined
+  const [state] = await systemd.show([previewSocket(app)])
+  return state && { state, address: formatAddress(address) }
 }
 
 /**
@@ -89,6 +101,7 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
     drain,
     activate: activate.load === 'not-found' ? undefined : activate,
     listeners,
+    preview: await observePreview(manifest, systemd),
     instances: instances.map((instance, i) => ({
       ...instance,
       heldBack: isHeldBack(paths, instance),

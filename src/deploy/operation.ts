@@ -12,6 +12,7 @@ import type { DeployLog } from './deploy-log.js'
 import { removeDeployRecord } from './deploy-record.js'
 import { recoverDeploy } from './deploy-recover.js'
 import { removeStaging, type OperationRequest } from './deploy-request.js'
+import { notify, type NotifyEvent } from './notify.js'
 import { servingGeneration } from './observe.js'
 import { openRecord } from './open-record.js'
 import { operationNouns, operationWords, stepNames, stepsOf } from './progress.js'
@@ -56,6 +57,7 @@ export async function operate(app: InstalledApp, request: OperationRequest, log:
     work.wasStarted = await isStarted(app)
     await waitForAfterDrain(app, signal, (text) => log.note(text))
     app.story.tell('deploy-begun', `${request.by} ${operationWords(request.kind, request.what)}.`, began.live === undefined ? {} : { previousGeneration: began.live.generation, previousRelease: began.live.release })
+    if (request.kind !== 'abort') tellNotifier(work, { event: 'started' })
     const result = await carryOut(work, began)
     if (result.outcome === 'migrated') await keepHistory(work, began, { outcome: 'migrated' })
     await cleanUp(work)
@@ -91,6 +93,8 @@ async function fail(work: Operation, began: State | undefined, error: unknown): 
   const reason = isInterrupted ? `was interrupted by ${String(signal.reason instanceof Error ? signal.reason.message : signal.reason)}` : isOurs ? `a fault of holdfast itself: ${error instanceof Error ? error.stack : String(error)}` : error.message
   // The handover goes on by itself; whoever comes next finds the record, and what became of it.
   const goesOn = isInterrupted && step === 'handover'
+  // A handover tells of its own failure.
+  if (!goesOn && !(error instanceof StepError && error.isTold && !isInterrupted)) tellNotifier(work, { event: 'failed', reason })
   if (!goesOn) {
     if (began !== undefined) {
       await settleWanted(work)
@@ -104,6 +108,11 @@ async function fail(work: Operation, began: State | undefined, error: unknown): 
   app.story.tell('deploy-ended', `${operationNouns[request.kind]} ${request.what} by ${request.by} ended at step ${step}: ${message}`, {})
   const hint = isInterrupted ? (goesOn ? `${holdfastCommand(app.paths)} status ${app.paths.app}` : request.again) : error instanceof HoldfastError && error.hint !== undefined ? error.hint : `mend it, then: ${request.again}`
   log.tell({ type: 'end', outcome: 'failed', status: 1, at: new Date().toISOString(), durationMs: log.durationMs, failure: { step, message, log: error instanceof StepError ? error.log : [], hint } })
+}
+
+function tellNotifier({ app, request, log }: Operation, told: Pick<NotifyEvent, 'event' | 'reason'>): void {
+  const { kind, by } = request
+  notify(app, { ...told, app: app.paths.app, at: new Date().toISOString(), kind, by, ...(log.release === undefined ? {} : { release: log.release }), durationMs: log.durationMs })
 }
 
 /** What was to be brought up is not: what is live is wanted again. */

@@ -38,6 +38,7 @@ export async function goLive(handover: Handover): Promise<Outcome> {
   tellLive(handover, durationMs)
   tellStillUp(handover, await retireAllBut(app, generation))
   await endHold(app, state.held, { live: generation })
+  await guardListeners(app)
   await keepRecord(handover, { outcome: 'live', durationMs })
   await wakeAfterDrain(handover)
   await guardListeners(app)
@@ -86,9 +87,10 @@ export async function giveUp(handover: Handover, failed: Failed, outcome: 'faile
   const serving = await servingGeneration(app)
   const durationMs = performance.now() - begin
   const reason = `${failed.unit} ${failed.reason}`
-  tellFailed(handover, { unit: failed.unit, reason, log, serving, durationMs, outcome })
+  const { figures } = failed
+  tellFailed(handover, { unit: failed.unit, reason, log, serving, durationMs, outcome, figures })
   if (state.held?.generation === generation) await endHold(app, state.held, {})
-  await keepRecord(handover, { outcome, reason, durationMs })
+  await keepRecord(handover, { outcome, reason, durationMs, ...(figures === undefined ? {} : { figures }) })
   wantLiveAgain(handover)
   await wakeAfterDrain(handover)
   return { kind: 'failed', generation, release: choice.release.id, reason, log, serving }

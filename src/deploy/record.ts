@@ -12,7 +12,7 @@ import { restoreWanted } from './wanted.js'
 type Result = { durationMs: number } & (
   | { outcome: 'live' | 'held'; reason?: never }
   /** `isStillHeld`: it was not fit to go live now, and may be later. */
-  | { outcome: 'failed' | 'rolled-back'; reason: string; isStillHeld?: boolean }
+  | { outcome: 'failed' | 'rolled-back'; reason: string; figures?: object }
 )
 
 /** The book-keeping after the fact, whose own failure changes nothing of what is live. */

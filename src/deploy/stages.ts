@@ -17,6 +17,9 @@ import { tellLetIn, tellReady, tellReplaced } from './telling.js'
  * whoever fails has answered nobody, and then let in beside the older ones, and watched.
  */
 
+/** How long a generation is watched once it is let in where no `bake.for` says so, in milliseconds: at most, and never longer than it had to settle. */
+const letInMs = 1_000
+
 /** How long the end of a drain is waited for before the next process is started, in milliseconds: see `replaceOneByOne`. */
 const drainMs = 30_000
 
@@ -63,7 +66,7 @@ export async function letInAndBake(handover: Handover, fresh: readonly Member[])
   const { app, choice: { config, release }, plan, state } = handover
   const isStandby = hasStandby(app, config)
   // Others have answered all the time while they settled.
-  const forMs = config.bake.forMs ?? (isStandby ? config.start.settleMs : 0)
+  const forMs = config.bake.forMs ?? (isStandby ? Math.min(config.start.settleMs, letInMs) : 0)
   if (!isStandby && forMs === 0) return undefined
   const older = plan.retire
     .filter(({ generation }) => generation === state.live?.generation)

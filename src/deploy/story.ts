@@ -35,6 +35,7 @@ export const events = {
   'after-drain-cancelled': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f915', priority: 5 },
   'listener-repaired': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f940', priority: 4 },
   'listener-fault': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f941', priority: 3 },
+  'notify-failed': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f960', priority: 4 },
   'deploy-begun': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f930', priority: 5 },
   'deploy-ended': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f931', priority: 3 },
   'deploy-interrupted': { id: '4c1f7a52e0b84a0f9d6e2b7c15a3f932', priority: 4 },

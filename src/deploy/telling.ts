@@ -3,6 +3,7 @@ import { holdfastCommand, journalctlCommand } from '../release/command-words.js'
 import type { InstalledApp } from './app.js'
 import type { Member } from './let-in.js'
 import type { RunningInstance } from './observe.js'
+import { notify, type NotifyEvent } from './notify.js'
 import type { Handover, Plan } from './plan.js'
 import type { EventFields } from './story.js'
 
@@ -25,6 +26,8 @@ export function tellStart(handover: Handover): void {
   const { directory } = app.config
   const folder = handover.request.from === 'record' && directory !== undefined ? ` A restart takes ${directory}.` : ''
   app.story.tell('deploy-started', `Starting generation ${plan.generation} from ${kind} ${choice.release.id}; ${live}.${folder}`, fieldsOf(handover))
+  // An operation has said so when it began.
+  if (handover.request.from !== 'order') notify(app, eventOf(handover, { event: 'started' }))
   for (const note of choice.notes) app.story.tell('setting-ignored', note, fieldsOf(handover))
 }
 
@@ -53,6 +56,7 @@ export function tellHeld(handover: Handover, { expires, kind, processes }: Held)
   const [command, name] = [holdfastCommand(paths), paths.app]
   const until = expires === undefined ? '' : ` It is discarded at ${expires}.`
   const serves = state.live === undefined ? 'nothing is live yet' : `generation ${state.live.generation} serves on`
+  notify(app, eventOf(handover, { event: 'held' }))
   const what = kind === 'hold' ? 'is held: it runs' : `has ${processes} of ${choice.config.processes} processes that answer`
   app.story.tell('held', `Generation ${plan.generation}, release ${choice.release.id}, ${what}, and ${serves}.${until} To look at it: ${command} preview ${name}; then ${command} promote ${name}, or ${command} abort ${name}.`, fieldsOf(handover))
 }
@@ -63,12 +67,14 @@ export function tellPromotion(handover: Handover): void {
 }
 
 export function tellStillHeld(handover: Handover, reason: string): void {
+  notify(handover.app, eventOf(handover, { event: 'failed', reason }))
   handover.app.story.tell('deploy-failed', `Generation ${handover.plan.generation} is not promoted: ${reason}. It is still held, and what was live serves on.`, fieldsOf(handover))
 }
 
 export function tellLive(handover: Handover, durationMs: number): void {
   const { app, choice, plan } = handover
   const fields = { ...fieldsOf(handover), durationMs }
+  notify(app, eventOf(handover, { event: 'live', durationMs }))
   app.story.tell('deploy-live', `Generation ${plan.generation} is live: release ${choice.release.id}, after ${seconds(durationMs)}.`, fields)
   if (plan.retire.length > 0) {
     app.story.tell('drain-started', `${listGenerations(plan.retire)} told to stop accepting and to drain.`, fields)
@@ -86,10 +92,10 @@ const boundItself =
 
 export function tellFailed(
   handover: Handover,
-  failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number; outcome: 'failed' | 'rolled-back' },
+  failure: { unit: string; reason: string; log: string[]; serving: number | undefined; durationMs: number; outcome: 'failed' | 'rolled-back'; figures: object | undefined },
 ): void {
   const { app, choice, plan } = handover
-  const { unit, reason, log, serving, durationMs, outcome } = failure
+  const { unit, reason, log, serving, durationMs, outcome, figures } = failure
   const now = serving === undefined ? 'Nothing serves.' : `Generation ${serving} serves on.`
   const lines = [
     outcome === 'failed'
@@ -99,7 +105,19 @@ export function tellFailed(
     ...(log.some((line) => line.includes('EADDRINUSE')) ? [boundItself] : []),
     `See more: ${journalctlCommand(app.paths)} -u ${unit}`,
   ]
+  notify(app, eventOf(handover, { event: outcome, reason, durationMs, ...(figures === undefined ? {} : { figures }) }))
   app.story.tell(outcome === 'failed' ? 'deploy-failed' : 'rolled-back', lines.join('\n'), { ...fieldsOf(handover), durationMs })
+}
+
+function eventOf({ app, request, state: { live }, choice, plan }: Handover, over: Pick<NotifyEvent, 'event' | 'reason' | 'durationMs' | 'figures'>): NotifyEvent {
+  const { kind, by } = request.from === 'order' ? request.order : { kind: request.from === 'folder' ? 'restart' as const : 'start' as const }
+  return {
+    app: app.paths.app, at: new Date().toISOString(), release: choice.release.id, generation: plan.generation, kind,
+    ...(choice.release.version === undefined ? {} : { version: choice.release.version }),
+    ...(live === undefined ? {} : { previous: { generation: live.generation, release: live.release } }),
+    ...(by === undefined ? {} : { by }),
+    ...over,
+  }
 }
 
 function fieldsOf({ state, choice, plan }: Handover): EventFields {

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { installedApps, readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { afterDrainService, deployService, hookService } from '../units/names.js'
+import { afterDrainService, deployService, expiryTimer, hookService } from '../units/names.js'
 import type { UnitFile } from '../units/render.js'
 import { unfit } from './refusal.js'
 
 /** Units that are an app's although no install writes them: transient, or written by a deploy. */
-const reserved = (app: string): string[] => [deployService(app), hookService(app), afterDrainService(app)]
+const reserved = (app: string): string[] => [deployService(app), hookService(app), afterDrainService(app), expiryTimer(app)]
 
 /**
  * Refuses unit names that exist already and are not this app's own: in /etc, of a package, transient, of another app, or
@@ -31,8 +31,7 @@ export async function checkNames(
   }
 
   for (const name of names) {
-    // A template has no state of its own.
-    const asked = name.replace('@.', '@1.1.')
+    const asked = name.replace('@.', '@1.1.') // of a template, an instance
     const [state] = await systemd.show([asked])
     const file = join(paths.units, name)
     if (state?.load === 'not-found' && !existsSync(file)) continue

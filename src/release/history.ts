@@ -27,6 +27,8 @@ export interface HistoryEntry {
    */
   outcome: HistoryOutcome
   reason?: string
+  /** Of one that was rolled back: what was seen of both generations while both accepted. */
+  figures?: object
   /** Of a deploy or a rollback, from its begin. */
   durationMs: number
 }

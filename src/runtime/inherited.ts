@@ -50,11 +50,13 @@ export function readInheritance(
     const fd = firstFd + index
     const name = names[index] || 'unknown'
     const description = describe(fd, name === privateName ? 'unix' : 'tcp')
-    const use = name === privateName ? privateUse(description, env) : undefined
+    const use = name === privateName ? privateUse(description, env, fds) : undefined
     if (use) {
       fds[use] ??= fd
       continue
     }
+    // Nobody said what it is for.
+    if (name === privateName && env.HOLDFAST_LISTEN && !configured.some((each) => each.name === name)) continue
     if (description.kind === 'unusable') {
       problems.push(`systemd passed fd ${fd} (${name}) as a listener, but it is ${description.what}: it is not used`)
       continue
@@ -73,11 +75,17 @@ export function readInheritance(
 type PrivateUse = 'server' | 'report'
 
 /** What one of the private sockets is for; undefined for a listener of the app's that has this name by chance. */
-function privateUse(description: SocketDescription, env: NodeJS.ProcessEnv): PrivateUse | undefined {
-  const { HOLDFAST_PRIVATE_SOCKET: server, HOLDFAST_REPORT_SOCKET: report } = env
+function privateUse(
+  description: SocketDescription,
+  { HOLDFAST_PRIVATE_SOCKET: server, HOLDFAST_REPORT_SOCKET: report }: NodeJS.ProcessEnv,
+  found: Partial<Record<PrivateUse, number>>,
+): PrivateUse | undefined {
+  if (!server || !report) return undefined
+  // In a network namespace of its own (PrivateNetwork=): in the order of their unit.
+  if (description.kind === 'unknown') return found.server === undefined ? 'server' : 'report'
   if (description.kind !== 'listening') return undefined
-  if (server && description.address === server) return 'server'
-  return report && description.address === report ? 'report' : undefined
+  if (description.address === server) return 'server'
+  return description.address === report ? 'report' : undefined
 }
 
 /** Removes LISTEN_*, as sd_listen_fds(1) does: a process that is started from here inherits none of the sockets. */

@@ -71,7 +71,7 @@ export class CountedServers {
     subscribe(finishChannel, (message) => {
       const { response } = message as Exchange
       const began = response[startedAt]
-      if (began !== undefined) this.#count(began, response.statusCode >= 500, isEventStream(response))
+      if (began !== undefined) this.#count(began, response.statusCode >= 500, mayStream(response) && isEventStream(response))
     })
   }
 
@@ -115,6 +115,9 @@ export function bucketOf(ms: number): number {
   const index = Math.ceil(2 * Math.log2(ms / firstBoundMs))
   return Math.min(Math.max(index, 0), latencyBoundsMs.length)
 }
+
+/** An answer whose length was not known before, to HTTP/1.0 too: to look at the head of each would be half of what counting costs. */
+const mayStream = ({ chunkedEncoding, shouldKeepAlive }: http.ServerResponse): boolean => chunkedEncoding || !shouldKeepAlive
 
 /** Whether a connection ended by the client's doing: it closed its side, it reset the connection, or what it sent made no sense. */
 function wasLeft(socket: net.Socket): boolean {

@@ -96,8 +96,8 @@ export class Systemctl implements Systemd {
     return { ok: status === 0, message: stderr.trim() }
   }
 
-  async runTransient(args: readonly string[]): Promise<{ ok: boolean; message: string }> {
-    const { status, stderr } = await runProgram('systemd-run', [...this.manager(), '--quiet', ...args])
+  async runTransient(args: readonly string[], options: { timeoutMs?: number } = {}): Promise<{ ok: boolean; message: string }> {
+    const { status, stderr } = await runProgram('systemd-run', [...this.manager(), '--quiet', ...args], options)
     return { ok: status === 0, message: stderr.trim() }
   }
 

@@ -86,9 +86,9 @@ export interface Systemd {
   run(verb: 'start' | 'stop' | 'restart' | 'reload', units: readonly string[]): Promise<{ ok: boolean; message: string }>
   /**
    * Has a transient unit made and started by systemd-run(1), and waits for the end of its start; the answer is what the
-   * client said, with its words where it failed.
+   * client said, with its words where it failed. After a time it is killed, and what became of the unit is not known.
    */
-  runTransient(args: readonly string[]): Promise<{ ok: boolean; message: string }>
+  runTransient(args: readonly string[], options?: { timeoutMs?: number }): Promise<{ ok: boolean; message: string }>
   /** Sends a signal to every process of a unit. */
   kill(unit: string, signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGKILL'): Promise<void>
   /** Forgets that units failed. */

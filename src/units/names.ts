@@ -9,6 +9,10 @@ export const afterDrainService = (app: string): string => `${app}-after-drain.se
 export const deployService = (app: string): string => `${app}-deploy.service`
 /** Transient: one hook. */
 export const hookService = (app: string): string => `${app}-hook.service`
+/** Transient: one notification, with an id of 10 digits, `_` and 8 hexadecimal digits. */
+export const notifyService = (app: string, id: string): string => `${app}-notify-${id}.service`
+/** Matches these units and nobody else's: no app's and no listener's name holds a `_`. */
+export const notifyPattern = (app: string): string => `${app}-notify-${'[0-9]'.repeat(10)}_${'[0-9a-f]'.repeat(8)}.service`
 /** Transient: the command of a health check of one instance. */
 export const healthService = (app: string, generation: number, process: number): string => `${app}-health-${generation}.${process}.service`
 export const socketUnit = (app: string, listener: string): string => `${app}-${listener}.socket`

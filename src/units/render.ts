@@ -2,7 +2,7 @@ import type { Config, Listener } from '../config/model.js'
 import { hasPreload } from '../config/preload.js'
 import { HoldfastError } from '../errors.js'
 import { commandWord, plainValue, timeSpan } from './escape.js'
-import { activateService, afterDrainService, appService, closeTemplate, drainService, privateTemplate, shutdownService, socketUnit, templateUnit } from './names.js'
+import { activateService, afterDrainService, appService, closeTemplate, drainService, previewService, previewSocket, privateTemplate, shutdownService, socketUnit, templateUnit } from './names.js'
 import type { Installation } from './installation.js'
 import { sandboxValues } from './sandbox.js'
 import { fillTemplate, readTemplate } from './template.js'
@@ -37,15 +37,18 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
     ...(installation.scope === 'user' ? ['--user'] : []),
   ].join(' ')
   const common = { app, holdfast, sockets: sockets ?? '' }
+  // Opened and closed along with the app, and nothing else to do with it.
+  const opened = [sockets, config.preview.address && previewSocket(app)].filter((unit) => unit !== undefined).join(' ')
 
   const units: UnitFile[] = [
     {
       name: appService(app),
       text: fill('app.service', {
         ...common,
+        sockets: opened,
         description: plainValue(config.description ?? app),
         // `systemctl disable` keeps the sockets down, too: a connection would start the app.
-        listeners: sockets,
+        listeners: opened || undefined,
         wantedBy: installation.scope === 'user' ? 'default.target' : 'multi-user.target',
       }),
     },
@@ -61,6 +64,7 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
     units.push({ name: activateService(app), text: fill('app-activate.service', common) })
     units.push({ name: closeTemplate(app), text: fill('app-close@.target', common) })
   }
+  units.push(...renderPreview(config, installation, holdfast))
   units.push({ name: privateTemplate(app), text: fill('app@.socket', { app, run: plainValue(installation.run) }) })
   units.push({
     name: templateUnit(app),
@@ -81,6 +85,17 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
   return units
 }
 
+/** The way to a held generation for other people, where it has an address. */
+function renderPreview({ app, preview: { address } }: Config, { scope }: Installation, holdfast: string): UnitFile[] {
+  if (address === undefined) return []
+  // A user's manager may not mount, nor take capabilities away: see sandbox.ts.
+  const systemOnly = scope === 'system' ? 'yes' : undefined
+  return [
+    { name: previewSocket(app), text: fill('app-preview.socket', { app, ...socketValues({ name: 'preview', address }) }) },
+    { name: previewService(app), text: fill('app-preview.service', { app, holdfast, systemOnly, strict: systemOnly && 'strict', readOnly: systemOnly && 'read-only', none: systemOnly && '' }) },
+  ]
+}
+
 /**
  * What of an instance's unit belongs to its generation: the template may be rewritten while it runs, and a release may
  * have another command than the installed one.
@@ -93,7 +108,7 @@ export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'd
 /** Of an older instance, once something waits for its end: read before the admin's own drop-ins. */
 export function renderEndDropIn(app: string): string {
   const unit = afterDrainService(app)
-  return `# Written at a handover whose release has hooks.after_drain, which waits for this instance to end.\n[Unit]\nOnSuccess=${unit}\nOnFailure=${unit}\n`
+  return `# Written at a handover: hooks.after_drain waits for this instance to end, or somebody is to be told of it.\n[Unit]\nOnSuccess=${unit}\nOnFailure=${unit}\n`
 }
 
 /**

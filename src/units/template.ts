@@ -14,6 +14,8 @@ export type TemplateName =
   | 'app-after-drain.service'
   | 'app-activate.service'
   | 'app-listener.socket'
+  | 'app-preview.socket'
+  | 'app-preview.service'
   | 'app-close@.target'
   | 'app@.socket'
   | 'app@.service'

@@ -1,8 +1,8 @@
 /** Apps that use node:cluster: the primary accepts, its workers hold the connections. */
-import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { countUnaccepted } from './accept-queue.js'
 import { ensureBuilt } from './built.js'
 import { RawClient } from './raw-client.js'
 import { Supervisor, type Instance } from './supervisor.js'
@@ -62,12 +62,6 @@ async function expectLastAnswer({ client, pid }: { client: RawClient; pid: numbe
   client.get('/now')
   await client.untilEnded()
   expect([client.ended, client.received]).toEqual(['end', expect.stringMatching(new RegExp(`Connection: close\\r\\n[^]*now from ${pid}`))])
-}
-
-/** How many connections of a listening socket nobody has accepted yet. */
-function countUnaccepted(address: string): number {
-  const row = execFileSync('ss', ['-Hltn', `sport = :${address.split(':')[1]}`], { encoding: 'utf8' }).trim()
-  return Number(row.split(/\s+/)[1])
 }
 
 describe('handovers', () => {

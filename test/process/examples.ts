@@ -74,8 +74,11 @@ export class Handovers {
     return this.#live
   }
 
-  /** The next generation, ready; until `retire()` both accept. */
-  async start(): Promise<Instance> {
+  /**
+   * The next generation, let in; until `retire()` both accept.
+   * @param inStandby what is done with it before
+   */
+  async start(inStandby: (instance: Instance) => Promise<void> = async () => {}): Promise<Instance> {
     const stopFile = join(this.#supervisor.directory, 'stop')
     writeFileSync(stopFile, 'deploy\n')
     const env = {
@@ -83,9 +86,12 @@ export class Handovers {
       HOLDFAST_STOP_FILE: stopFile, HOLDFAST_RECONNECT_WINDOW_MS: String(reconnectWindowMs),
     }
     const instance = await this.#supervisor.start(this.#program, {
-      listeners: ['http'], ...this.#options, env: { ...env, ...this.#options.env },
+      listeners: ['http'], privateListener: 'http', held: true, ...this.#options, env: { ...env, ...this.#options.env },
     })
     await instance.untilReady()
+    await inStandby(instance)
+    instance.letIn()
+    while (!(await instance.report()).accepting);
     return instance
   }
 

@@ -2,7 +2,7 @@ import http from 'node:http'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { ensureBuilt } from './built.js'
 import { ensureNextBuilt, Handovers, requireExamples } from './examples.js'
-import { Supervisor } from './supervisor.js'
+import { Supervisor, type Instance } from './supervisor.js'
 import { Traffic, type TrafficOptions } from './traffic.js'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000, maxConcurrency: 3 })
@@ -11,6 +11,16 @@ beforeAll(async () => {
   await ensureBuilt()
   ensureNextBuilt()
 })
+
+/** One request over the private socket. */
+const askPrivately = (instance: Instance, path = '/', headers = {}): Promise<string> =>
+  new Promise((resolve, reject) => {
+    http.get({ socketPath: instance.privateSocket, path, headers, agent: false }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (piece: string) => (text += piece))
+      response.on('end', () => resolve(text)).on('error', reject)
+    }).on('error', reject)
+  })
 
 /** One kept connection, so that a slow request goes to the generation that the first one went to. */
 function keptConnection(address: string): (path: string, headers?: Record<string, string>) => Promise<string> {
@@ -78,7 +88,10 @@ describe.concurrent('requests', () => {
       await traffic.untilAnswered(20)
       const ask = keptConnection(address)
       expect(await ask(get.path ?? '/', get.headers)).toContain(`from ${handovers.live.pid}`)
-      const next = await handovers.start()
+      const next = await handovers.start(async (held) => {
+        expect(await askPrivately(held, get.path, get.headers)).toContain(`from ${held.pid}`)
+        expect(traffic.answeredBy.has(String(held.pid))).toBe(false)
+      })
       await ask(get.path ?? '/', get.headers) // lest it is idle for longer than the server keeps it
       await traffic.untilAnswered(40)
       slowAnswers.push(ask(slow, get.headers).catch((error: Error) => `failed: ${error.message}`))

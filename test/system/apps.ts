@@ -45,7 +45,7 @@ export async function makeShop(prefix: string, { config = '', release = '1' }: {
   const app = await makeApp({
     name,
     files: { 'server.js': serverJs(release), 'package.json': '{"type":"module"}' },
-    config: `command = ["node", "--import", ${JSON.stringify(registerModule)}, "server.js"]\n${config}\n[listen]\nhttp = "${address}"\n`,
+    config: `command = ["node", "--import", ${JSON.stringify(registerModule)}, "server.js"]\n${config}\n${config.includes('[start]') ? '' : '[start]\nsettle = "1s"\n'}[listen]\nhttp = "${address}"\n`,
   })
   return {
     ...app,

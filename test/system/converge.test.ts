@@ -8,10 +8,10 @@ import { activeState, expectSuccess, holdfast, journal, mustRun, run, show, syst
 const slowStart = { before: 'await new Promise((resolve) => setTimeout(resolve, 1200))' }
 
 const isState = async (unit: string, state: string): Promise<boolean> => (await activeState(unit)) === state
-const alive = (shop: Shop): Promise<string[]> => units(`${shop.name}@*`, 'active', 'activating')
+const alive = (shop: Shop): Promise<string[]> => units(`${shop.name}@*.service`, 'active', 'activating')
 const onlyGeneration = (shop: Shop, generation: number): Promise<boolean> =>
   waitFor(`generation ${generation} alone is up`, async () => {
-    const names = await units(`${shop.name}@*`)
+    const names = await units(`${shop.name}@*.service`)
     return names.length === 1 && names[0] === `${shop.name}@${generation}.1.service`
   }, { timeoutMs: 30_000 })
 

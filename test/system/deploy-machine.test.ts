@@ -64,7 +64,7 @@ it.each(['{"version":1,"gener', '', '[]', '{"version":1,"generation":-1}'])('a s
   const app = await withRelease1('corrupt')
   expectSuccess(await app.deploy(await app.tree('2')))
   const before = await recorded(app)
-  await waitFor('generation 1 has ended', async () => (await units(`${app.name}@*`)).length === 1)
+  await waitFor('generation 1 has ended', async () => (await units(`${app.name}@*.service`)).length === 1)
   const file = join(app.state, 'state.json')
   await writeFile(file, text)
   const status = await holdfast('status', app.name)

@@ -125,7 +125,7 @@ export const liveRelease = async (app: DeployedApp): Promise<Release> => {
  */
 export async function expectTruth(app: DeployedApp, release?: string): Promise<void> {
   const one = await waitFor('one generation is up', async () => {
-    const up = await units(`${app.name}@*`, 'active', 'activating', 'deactivating', 'reloading')
+    const up = await units(`${app.name}@*.service`, 'active', 'activating', 'deactivating', 'reloading')
     return up.length === 1 ? up[0] : undefined
   }, { timeoutMs: 30_000 })
   const state = await recorded(app)

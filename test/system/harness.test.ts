@@ -10,11 +10,11 @@ test('the tests run under a systemd of their own', async () => {
 test('units are found, shown and waited for, and their journal is at hand', async () => {
   const app = uniqueApp('harness')
   await mustRun('systemd-run', ['--collect', `--unit=${app}@1.1`, 'sh', '-c', 'echo hello from it; exec sleep 100'])
-  expect(await units(`${app}@*`, 'active')).toEqual([`${app}@1.1.service`])
+  expect(await units(`${app}@*.service`, 'active')).toEqual([`${app}@1.1.service`])
   expect(await waitFor('its line', async () => (await journal(app)).includes('hello from it'))).toBe(true)
   await systemctl('stop', `${app}@1.1`)
   expect(await activeState(`${app}@1.1`)).toBe('inactive')
-  expect(await units(`${app}@*`)).toEqual([])
+  expect(await units(`${app}@*.service`)).toEqual([])
 })
 
 test('what does not come true in time fails with its description', async () => {

@@ -16,7 +16,7 @@ const quick = '[start]\nsettle = "200ms"\n'
 const slowly = serverJs('1').replace('makeTarget({', 'makeTarget({ exportMs: 2_000,')
 
 /** The generations that serve. */
-const serving = async (app: string): Promise<string[]> => units(`${app}@*`, 'active')
+const serving = async (app: string): Promise<string[]> => units(`${app}@*.service`, 'active')
 const state = async (app: string): Promise<{ generation: number; live?: { generation: number } }> => JSON.parse(await readFile(`/var/lib/holdfast/${app}/state.json`, 'utf8'))
 const isDynamic = (text: string): string => text.replace(/\d{8}-\d{6}-[0-9a-f]{6}/g, 'ID')
 

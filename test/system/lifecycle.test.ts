@@ -12,7 +12,7 @@ async function installed(prefix: string, options: Parameters<typeof makeShop>[1]
 }
 
 const bothUnits = (shop: Shop): [string, string] => [shop.service, `${shop.name}-drain.service`]
-const runningUnits = (shop: Shop): Promise<string[]> => units(`${shop.name}@*`, 'active', 'activating', 'deactivating')
+const runningUnits = (shop: Shop): Promise<string[]> => units(`${shop.name}@*.service`, 'active', 'activating', 'deactivating')
 
 /** A shop whose release 1 needs a database, which a file stands for; stopped. */
 async function installedWithDatabase(prefix: string): Promise<{ shop: Shop; database: { up(): Promise<void>; down(): Promise<void> } }> {
@@ -87,7 +87,7 @@ http.createServer((request, response) => {
     await writeFile(flag, '')
     expect(await first.text()).toBe('held, let go')
     expect(await second.text()).toBe('held, let go')
-    await waitFor('both have ended and stay so', async () => (await units(`${shop.name}@*`)).join() === `${shop.name}@4.1.service`)
+    await waitFor('both have ended and stay so', async () => (await units(`${shop.name}@*.service`)).join() === `${shop.name}@4.1.service`)
   })
 })
 
@@ -243,7 +243,7 @@ it('hands over all processes of a generation at once', async () => {
   await traffic.until((ledger) => ledger.byRelease()['2'] !== undefined)
   expect((await traffic.stop()).failures).toEqual([])
   await waitFor('three processes of generation 2 alone', async () => {
-    const names = await units(`${shop.name}@*`)
+    const names = await units(`${shop.name}@*.service`)
     return names.length === 3 && names.every((name) => name.includes('@2.'))
   }, { timeoutMs: 20_000 })
 })

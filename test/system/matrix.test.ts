@@ -32,7 +32,7 @@ it(`loses nothing of any client in ${handovers} handovers`, { timeout: 60_000 + 
   }
 
   expect(ledger.failures.slice(0, 10)).toEqual([])
-  await waitFor('the older generations have ended', async () => (await units(`${harbour.name}@*`, 'active', 'deactivating')).length === 1, { timeoutMs: 30_000 })
+  await waitFor('the older generations have ended', async () => (await units(`${harbour.name}@*.service`, 'active', 'deactivating')).length === 1, { timeoutMs: 30_000 })
   expect(await activeState(`${harbour.name}.service`)).toBe('active')
   // The drains tell the same story: each came to its end, and cut nothing.
   const story = await journal(harbour.name)

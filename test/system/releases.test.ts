@@ -31,7 +31,7 @@ async function restart(shop: Shop, release: string, how?: { before?: string; aft
   return systemctl('restart', shop.name)
 }
 
-const onlyOneRuns = (shop: Shop): Promise<boolean> => waitFor('the older generation has drained', async () => (await units(`${shop.name}@*`)).length === 1)
+const onlyOneRuns = (shop: Shop): Promise<boolean> => waitFor('the older generation has drained', async () => (await units(`${shop.name}@*.service`)).length === 1)
 
 /** A unit of the deploy's name, with what a deploy writes down. */
 async function beginDeploy(shop: Shop): Promise<void> {

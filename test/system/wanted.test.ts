@@ -35,7 +35,7 @@ it('with nothing recorded, says so and does no harm', async () => {
   expectSuccess(await systemctl('restart', app.name))
   const back = await app.holdfast('rollback')
   expect([back.status, back.stderr]).toEqual([2, expect.stringContaining(`no release of ${app.name} is live`)])
-  expect(await units(`${app.name}@*`)).toEqual([])
+  expect(await units(`${app.name}@*.service`)).toEqual([])
 })
 
 it('a rollback goes to the last good release, never to a failed one, and further back the next time', async () => {

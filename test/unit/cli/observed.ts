@@ -41,6 +41,7 @@ export function observed(change: Partial<AppObservation> = {}): AppObservation {
     drain: unit('shop-drain.service', { sub: 'exited' }),
     activate: unit('shop-activate.service', { active: 'inactive', sub: 'dead' }),
     listeners: [listener()],
+    preview: undefined,
     instances: [instance(2)],
     releases: new Map([[2, 'r2']]),
     missingFiles: [],

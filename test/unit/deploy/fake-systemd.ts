@@ -118,5 +118,5 @@ export class FakeSystemd implements Systemd {
   disable = async (): Promise<void> => {}
   systemState = async (): Promise<string> => 'running'
   logTail = async (): Promise<string[]> => this.log
-  journal = async (): Promise<never[]> => []
+  journal: Systemd['journal'] = async () => []
 }

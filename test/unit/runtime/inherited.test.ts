@@ -13,6 +13,8 @@ test('names, addresses and backlogs are put together from systemd and HOLDFAST_L
   }
   expect(readInheritance(env, 42, unknown)).toEqual({
     problems: [],
+    privateFd: undefined,
+    reportFd: undefined,
     listeners: [
       { name: 'admin', fd: 3, address: '/run/a.sock', backlog: 200 },
       { name: 'http', fd: 4, address: '8080', backlog: 100 },
@@ -58,4 +60,27 @@ test('LISTEN_ variables are removed, the HOLDFAST_ ones stay', () => {
   const env = { LISTEN_FDS: '1', LISTEN_PID: '2', LISTEN_FDNAMES: 'a', LISTEN_PIDFDID: '9', HOLDFAST_LISTEN: '[]' }
   forgetInheritance(env)
   expect(env).toEqual({ HOLDFAST_LISTEN: '[]' })
+})
+
+test.each([
+  ['by their paths', (fd: number) => listening(fd === 3 ? '/run/1.report' : '/run/1.sock'), { privateFd: 4, reportFd: 3 }],
+  ['in their order where the kernel does not show them', unknown, { privateFd: 3, reportFd: 4 }],
+  ['not at all where they are others', () => listening('/run/2.sock'), { privateFd: undefined, reportFd: undefined }],
+])('the private sockets are told apart %s, and are no listeners', (_, describe, expected) => {
+  const env = {
+    LISTEN_FDS: '3', LISTEN_PID: '42', LISTEN_FDNAMES: 'private:private:http', HOLDFAST_LISTEN: configured({ name: 'http', address: '80', backlog: 1 }),
+    HOLDFAST_PRIVATE_SOCKET: '/run/1.sock', HOLDFAST_REPORT_SOCKET: '/run/1.report',
+  }
+  const { listeners, problems, ...fds } = readInheritance(env, 42, describe)
+  expect(fds).toEqual(expected)
+  expect(listeners.map(({ name, fd }) => [name, fd])).toEqual([['http', 5]])
+  expect(problems).toEqual([])
+})
+
+test('sockets named private are no listeners where nothing is said of them', () => {
+  const env = { LISTEN_FDS: '2', LISTEN_PID: '42', LISTEN_FDNAMES: 'private:http' }
+  const names = (HOLDFAST_LISTEN?: string): string[] => readInheritance({ ...env, HOLDFAST_LISTEN }, 42, unknown).listeners.map(({ name }) => name)
+  expect(names(configured({ name: 'http', address: '80', backlog: 1 }))).toEqual(['http'])
+  // But for those of a unit that is not Holdfast's.
+  expect(names()).toEqual(['private', 'http'])
 })
