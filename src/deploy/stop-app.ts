@@ -1,4 +1,4 @@
-import { activateService } from '../units/names.js'
+import { activateService, isListenerSocket } from '../units/names.js'
 import type { Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
 import { closeListeners } from './listener-close.js'
@@ -25,7 +25,7 @@ export async function stopApp(
   const { service, drain, listeners, instances } = before
   const draining = new Set<string>()
   // Of an inactive drain unit systemd runs no ExecStop=: what it would have stopped is named here.
-  if (drain.active !== 'active') await closeListeners(systemd, app, listeners.map(({ state }) => state.unit), before.units)
+  if (drain.active !== 'active') await closeListeners(systemd, app, before.units.filter(isListenerSocket), before.units)
   await systemd.queueStop([
     service.unit,
     drain.unit,
