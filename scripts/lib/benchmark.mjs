@@ -31,8 +31,8 @@ class Supervisor {
     })
   }
 
-  async listen(name) {
-    this.#send({ op: 'listen', name, address: '127.0.0.1:0' })
+  async listen(name, address = '127.0.0.1:0') {
+    this.#send({ op: 'listen', name, address })
     return (await this.next((event) => event.event === 'listening' && event.name === name)).address
   }
 
@@ -42,13 +42,17 @@ class Supervisor {
     const holdfast = kind === 'holdfast'
     const name = `http-${id}`
     const address = holdfast ? await this.listen(name) : ''
+    // What it tells of itself has to be counted.
+    const own = holdfast ? [join(this.folder, `${id}.sock`), join(this.folder, `${id}.report`)] : []
+    for (const path of own) await this.listen(path, path)
     const identity = {
       HOLDFAST_APP: 'benchmark', HOLDFAST_RELEASE: '1', HOLDFAST_GENERATION: id, HOLDFAST_INSTANCE: `${id}.1`,
       HOLDFAST_LISTEN: JSON.stringify([{ name, address, backlog: 4096 }]), HOLDFAST_DRAIN_TIMEOUT_MS: '20000',
+      HOLDFAST_PRIVATE_LISTENER: name, HOLDFAST_PRIVATE_SOCKET: own[0], HOLDFAST_REPORT_SOCKET: own[1],
     }
     const preload = holdfast ? ['--import', 'holdfast/register'] : []
     this.#send({
-      op: 'spawn', id, pass_listeners: holdfast ? [name] : [], notify: holdfast,
+      op: 'spawn', id, pass_listeners: holdfast ? [...own, name] : [], names: ['private', 'private', name], notify: holdfast,
       argv: [...pinned(0), process.execPath, '--expose-gc', ...preload, server],
       // A port of its own: only the listener that was passed can be another.
       env: { PATH: process.env.PATH, PORT: holdfast ? '1' : '0', ...(holdfast ? identity : {}) },

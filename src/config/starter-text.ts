@@ -43,6 +43,14 @@ settle = "2s"
 # What an old release may take to finish its work.
 timeout = "15min"
 
+# Asked of each new release before it is let in: one that does not answer well never gets a request.
+# [health]
+# path = "/healthz"
+
+# Then both serve for so long, and the new one goes again if it is worse: errors, slowness, restarts.
+# [bake]
+# for = "60s"
+
 # Run by \`holdfast deploy\` in the new release's folder, as the app's user. \`systemctl restart\` runs none.
 # [hooks]
 # install = ${tomlString(project.hooks.install)}

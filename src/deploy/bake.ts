@@ -21,7 +21,7 @@ export interface BakeOrder {
   release: Release
   /** The new generation, which has just been let in. */
   fresh: readonly AskedInstance[]
-  /** Those that accept beside it. */
+  /** Those that accept beside it; none: see `bake`. */
   older: readonly AskedInstance[]
   forMs: number
   /** Whether shares and times are judged. Default: where `[bake]` says `for`. */
@@ -54,15 +54,17 @@ const tellings = 4
 
 /**
  * Watches a new generation on real traffic beside the older ones. That its units stay up is watched by others: they abort.
- * Ends early when it is worse than `[bake]` allows, does not accept, or fails its health check.
+ * Ends early when it is worse than `[bake]` allows, does not accept, or fails its health check. Where none is beside it, as at a
+ * boot, there is nothing to go back to: it has only to accept.
  * @throws the signal's reason when it aborts, once no probe is left
  */
 export async function bake(app: InstalledApp, order: BakeOrder, pace: Pace = usualPace): Promise<BakeResult> {
+  const isAlone = order.older.length === 0
   const done = abortWith(order.signal)
   const { signal } = done
   let sick: { unit: string; reason: string } | undefined
   const watch =
-    order.health === undefined
+    order.health === undefined || isAlone
       ? Promise.resolve()
       : watchHealth(app, { ...order, health: order.health, instances: order.fresh, signal }).then((found) => void (sick = found))
   // Whatever it throws after the end is of the end.
@@ -71,7 +73,7 @@ export async function bake(app: InstalledApp, order: BakeOrder, pace: Pace = usu
   })
   watched.catch(() => {}) // looked at below
   try {
-    const result = await watchAnswers(app, order, pace, { findSick: () => sick, watched })
+    const result = await watchAnswers(app, isAlone ? { ...order, forMs: 0, judgesAnswers: false } : order, pace, { findSick: () => sick, watched })
     order.signal.throwIfAborted()
     return result
   } finally {
@@ -139,7 +141,7 @@ const withOthers = ({ length }: readonly unknown[]): string => (length < 2 ? '' 
 /** What the instances of one side tell. */
 class Generation {
   private readonly instances: Counted[]
-  /** The sums after each look, the newest last. */
+  /** The sums after each look that had news, the newest last; those that `recent` may still need. */
   private readonly looks: Counts[] = []
 
   constructor(instances: readonly AskedInstance[], options: { isFresh: boolean; mustAccept: boolean }) {
@@ -148,7 +150,8 @@ class Generation {
 
   async look(paths: AppPaths, signal: AbortSignal): Promise<void> {
     await Promise.all(this.instances.map((instance) => instance.look(paths, signal)))
-    this.looks.push(this.counts())
+    const now = this.counts()
+    if (now.requests !== this.looks.at(-1)?.requests) this.looks.push(now)
   }
 
   /** Since the first look; of a fresh one, since it was let in. */
@@ -164,8 +167,10 @@ class Generation {
   /** The newest part of the looks with so many answers; all of them where there are fewer. */
   recent(requests: number): Counts {
     const now = this.counts()
-    const since = this.looks.findLast((look) => now.requests - look.requests >= requests)
-    return since === undefined ? now : subtractCounts(now, since)
+    const since = this.looks.findLastIndex((look) => now.requests - look.requests >= requests)
+    // A bake may last a day, and sums only grow.
+    this.looks.splice(0, since)
+    return this.looks[0] === undefined || since < 0 ? now : subtractCounts(now, this.looks[0])
   }
 
   /** Whether each has told that it accepts. */

@@ -16,16 +16,17 @@ import { restoreWanted } from './wanted.js'
 
 /** What became of a deploy whose unit is gone without an end. */
 export type Verdict =
-  /** Its release is live: only its last words are missing. */
-  | { kind: 'finished' }
+  /** Its release is live, or held as was asked for: only its last words are missing. */
+  | { kind: 'finished'; as: 'live' | 'held' }
   /** What it recorded as wanted never went live. */
   | { kind: 'undone'; restoreWanted: boolean }
 
 /** Pure. */
 export function judgeInterrupted(record: DeployRecord, state: State): Verdict {
   if (record.release === undefined) return { kind: 'undone', restoreWanted: false }
+  if (state.held?.id === record.id) return { kind: 'finished', as: 'held' }
   // Live again later by a rollback counts as well: it went live once.
-  if (state.live?.release === record.release) return { kind: 'finished' }
+  if (state.live?.release === record.release) return { kind: 'finished', as: 'live' }
   return { kind: 'undone', restoreWanted: state.wanted === record.release }
 }
 
@@ -56,7 +57,7 @@ export async function recoverDeploy(app: InstalledApp, own: string | undefined, 
       })
     }
     const sentence = `${operationNouns[record.kind ?? 'deploy']} ${record.what} that ${record.by} began at ${record.since} was cut off at step ${record.step}: ${
-      verdict.kind === 'finished' ? `its release ${record.release} is live.` : 'it changed nothing of what is live, and what it left is removed.'}`
+      verdict.kind === 'finished' ? `its release ${record.release} is ${verdict.as}.` : 'it changed nothing of what is live, and what it left is removed.'}`
     story.tell('deploy-interrupted', sentence, record.release === undefined ? {} : { release: record.release })
     tell(sentence)
     removeDeployRecord(paths, record.id)

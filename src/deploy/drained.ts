@@ -62,10 +62,9 @@ export async function tellDrained(app: InstalledApp): Promise<void> {
 
 async function tellOne(app: InstalledApp, generation: number): Promise<void> {
   const { paths, systemd } = app
-  const file = join(folderOf(paths), String(generation))
-  const { release, version, since, begin } = JSON.parse(readFileSync(file, 'utf8')) as Retired
-  // Whoever takes it away tells, and nobody else: two may be looking.
-  rmSync(file)
+  const retired = take(paths, generation)
+  if (retired === undefined) return
+  const { release, version, since, begin } = retired
   const now = Date.now()
   const drain = { generation, since: begin }
   const figures = (await readDrains(paths, systemd, [drain])).get(drain)
@@ -73,6 +72,18 @@ async function tellOne(app: InstalledApp, generation: number): Promise<void> {
     event: 'drained', app: paths.app, at: new Date(now).toISOString(), generation, release, durationMs: now - since,
     ...(version === null ? {} : { version }), ...(figures === undefined ? {} : { figures }),
   })
+}
+
+/** Whoever takes the file away tells, and nobody else: two may be looking. */
+function take(paths: AppPaths, generation: number): Retired | undefined {
+  const file = join(folderOf(paths), String(generation))
+  try {
+    const text = readFileSync(file, 'utf8')
+    rmSync(file)
+    return JSON.parse(text) as Retired
+  } catch {
+    return undefined // somebody else was first, or /run was full when it was written
+  }
 }
 
 function listWaiting(paths: AppPaths): number[] {

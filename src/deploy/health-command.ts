@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatDuration } from '../config/duration.js'
 import type { Config, Health } from '../config/model.js'
@@ -17,8 +17,8 @@ import type { ProbeAnswer } from './health-answer.js'
 
 export type CommandProbe = Extract<Health['probe'], { kind: 'command' }>
 
-/** Lines of the command's output that a message shows, and characters of each. */
-const shownLines = 3
+/** Lines of the command's output that a message shows, and characters of each. Of a stack, the error says more than its frames. */
+const shownLines = 5
 const longestShown = 200
 const longestCommand = 100
 
@@ -46,14 +46,12 @@ export async function probeCommand(app: InstalledApp, probe: CommandProbe, { rel
   const socket = openSocket(app, instance)
   const ending = endOnAbort(app, unit, signal)
   try {
-    // Of a deploy that was killed.
-    await endAppCommand(app, { unit, stopMs })
     if (signal.aborted) return { ok: false, kind: 'aborted', words: 'was not waited for' }
     const end = await runAppCommand(app, {
       key: 'health.command',
       command: probe.command,
       unit,
-      name: `health-${generation}.${process}`,
+      name: folderOf(instance),
       description: `health.command of release ${release.id} of ${app.paths.app}, for generation and process ${generation}.${process}`,
       folder: releaseFolder(app.paths, release),
       writable: false,
@@ -76,7 +74,7 @@ export async function probeCommand(app: InstalledApp, probe: CommandProbe, { rel
       ],
       onLine(line) {
         const text = plainText(line).slice(0, longestShown)
-        if (text === '') return
+        if (text === '' || /^\s+at /.test(line)) return
         lines.push(text)
         if (lines.length > shownLines) lines.shift()
       },
@@ -89,6 +87,25 @@ export async function probeCommand(app: InstalledApp, probe: CommandProbe, { rel
   } finally {
     ending.stop()
     socket?.close()
+  }
+}
+
+/** What a probe has below /run/holdfast/<app>: its folder, and the place of the socket. */
+const folderOf = ({ generation, process }: InstanceNumber): string => `health-${generation}.${process}`
+const socketOf = ({ generation, process }: InstanceNumber): string => `${generation}.${process}.health`
+
+/**
+ * Ends what is left of the probes of a handover that was killed, whatever generation they were about.
+ * @throws HoldfastError `systemd-failed` where one does not end
+ */
+export async function endProbes(app: InstalledApp): Promise<void> {
+  const { paths, systemd } = app
+  // No other app's: a name has no dot in it.
+  const own = new RegExp(`^${paths.app}-health-\\d+\\.\\d+\\.service$`)
+  const units = (await systemd.list(`${paths.app}-health-*.service`)).filter((unit) => own.test(unit))
+  await Promise.all(units.map((unit) => endAppCommand(app, { unit, stopMs })))
+  for (const name of existsSync(paths.run) ? readdirSync(paths.run) : []) {
+    if (/^(?:health-\d+\.\d+|\d+\.\d+\.health)$/.test(name)) rmSync(join(paths.run, name), { recursive: true, force: true })
   }
 }
 
@@ -123,7 +140,7 @@ function openSocket({ paths }: InstalledApp, instance: InstanceNumber): { path: 
   const real = privateSocket(paths, instance)
   if (!existsSync(real)) return undefined
   if (paths.scope === 'user') return { path: real, properties: [], close: () => {} }
-  const path = join(paths.run, `${instance.generation}.${instance.process}.health`)
+  const path = join(paths.run, socketOf(instance))
   makeRunFolder(paths)
   writeFileSync(path, '', { mode: 0o444 })
   return { path, properties: [`BindPaths=${real}:${path}`], close: () => rmSync(path, { force: true }) }

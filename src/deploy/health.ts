@@ -8,7 +8,7 @@ import type { InstanceNumber } from '../release/stop-reason.js'
 import { abortWith } from './abort-with.js'
 import type { InstalledApp } from './app.js'
 import type { ProbeAnswer } from './health-answer.js'
-import { probeCommand } from './health-command.js'
+import { endProbes, probeCommand } from './health-command.js'
 import { probeHttp } from './health-http.js'
 
 /** An instance that is asked. */
@@ -42,6 +42,7 @@ const mostTold = 10
  */
 export async function checkHealth(app: InstalledApp, order: HealthOrder): Promise<HealthResult> {
   const began = performance.now()
+  await endProbes(app)
   const results = await inParallel(order, (instance, signal) => passOne(app, order, instance, signal, began))
   order.signal.throwIfAborted()
   return results.find((result) => result?.ok === false) ?? { ok: true, durationMs: performance.now() - began }
@@ -92,7 +93,7 @@ async function passOne(app: InstalledApp, order: HealthOrder, instance: AskedIns
   let [inRow, probes, failures] = [0, 0, 0]
   let last: Extract<ProbeAnswer, { ok: false }> | undefined
   for (;;) {
-    const timeoutMs = Math.max(1, Math.min(health.timeoutMs, restMs()))
+    const timeoutMs = Math.max(1, Math.ceil(Math.min(health.timeoutMs, restMs())))
     const answer = await probe(app, order, instance, { timeoutMs, signal })
     if (signal.aborted) return undefined
     // One that the deadline cut short says less than those before it.

@@ -36,8 +36,9 @@ interface Cause {
 
 /** Ends a generation that is held, and forgets it. What is live is not touched. */
 export async function discardHeld(app: InstalledApp, held: Held, cause: Cause): Promise<void> {
-  forget(app, held)
   await discard(app, held.generation)
+  // Cut off in between, it is recorded and gone: see forgetLostHeld.
+  forget(app, held)
   await cancelExpiry(app)
   recordDiscarded(app, held, cause)
 }

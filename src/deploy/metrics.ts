@@ -30,8 +30,8 @@ async function readReports(paths: AppPaths, instances: readonly InstanceStatus[]
   return new Map(answers.filter((answer): answer is [string, Report] => isReport(answer[1])))
 }
 
-/** The other side is an app: what is no number must not become one of a metric. */
-function isReport(report: Partial<Report> | null | undefined): boolean {
+/** Whether it is a report: the other side is an app, and what is no number must not become one of a metric. Exported for its tests. */
+export function isReport(report: Partial<Report> | null | undefined): boolean {
   if (report?.version !== 1 || !Array.isArray(report.latency)) return false
   const counts = [report.connections, report.inFlight, report.webSockets, report.eventStreams, report.jobs, report.requests, report.errors, ...report.latency]
   return counts.every((count) => Number.isFinite(count)) && Number.isFinite(Date.parse(report.startedAt ?? ''))

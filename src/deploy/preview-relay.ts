@@ -5,6 +5,12 @@ import type { PreviewRoute } from './preview-target.js'
 /** More at once are closed as they come: each holds two descriptors and some memory. */
 const mostConnections = 1_000
 
+/**
+ * Once the app has said all: how long nothing may come or go before the client counts as gone, too. That the app has closed its
+ * side altogether cannot be seen; in tcp(7) the kernel has the same time for it, tcp_fin_timeout.
+ */
+const lingerMs = 60_000
+
 /** A client that vanished without a word is found out after that, by keep-alive of tcp(7). */
 const keepAliveMs = 60_000
 
@@ -17,13 +23,13 @@ export class PreviewRelay {
   private turn = 0
   private onChange: () => void = () => {}
 
-  constructor(private readonly route: () => PreviewRoute) {}
+  constructor(private readonly route: () => PreviewRoute, private readonly limit = mostConnections) {}
 
   /** A server whose connections are relayed; not listening yet. */
   makeServer(): Server {
     // Half open: a client that has said all it has to say still gets its answer.
     const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs }, (client) => this.take(client))
-    server.maxConnections = mostConnections
+    server.maxConnections = this.limit
     return server
   }
 
@@ -79,12 +85,14 @@ export class PreviewRelay {
 
 /** Both ways, each at the pace of its reader, until both have ended or one breaks. */
 function joinSockets(client: Socket, upstream: Socket): void {
+  upstream.once('end', () => client.setTimeout(lingerMs, () => cut(client)))
   for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
     one.pipe(other)
     one.on('error', () => cut(other))
     one.once('close', () => {
-      // In order: what the other one still has to send, it sends.
-      if (!one.readableEnded || !one.writableFinished) cut(other)
+      // What was said to its end is brought to its end, though nobody hears any more.
+      if (one.readableEnded) other.destroySoon()
+      else cut(other)
     })
   }
 }
@@ -92,7 +100,7 @@ function joinSockets(client: Socket, upstream: Socket): void {
 /** Not as if all had been said: an answer that ends with its connection would pass for whole. */
 function cut(socket: Socket): void {
   if (socket.destroyed) return
-  // Only a connection of tcp(7) can be reset.
-  if (socket.remoteFamily === undefined) socket.destroy()
+  // Only a connection of tcp(7) can be reset, and none that is being shut down: node would then never close it.
+  if (socket.remoteFamily === undefined || socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()
 }

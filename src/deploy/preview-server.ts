@@ -15,20 +15,20 @@ export interface PreviewEnd {
 /** Relays what connects to these servers until the end. */
 export async function servePreview(relay: PreviewRelay, servers: readonly Server[], { idleMs, signal, graceMs }: PreviewEnd): Promise<void> {
   for (const server of servers) server.on('error', (error) => process.stderr.write(`A connection could not be taken: ${error.message}\n`))
+  let idle: NodeJS.Timeout | undefined
   await new Promise<void>((resolve) => {
-    let idle: NodeJS.Timeout | undefined
     const look = (): void => {
       clearTimeout(idle)
       if (idleMs !== undefined && relay.open === 0) idle = setTimeout(resolve, idleMs)
     }
     relay.watch(look)
     look()
-    signal.addEventListener('abort', () => {
-      clearTimeout(idle)
-      resolve()
-    }, { once: true })
+    signal.addEventListener('abort', () => resolve(), { once: true })
     if (signal.aborted) resolve()
   })
+  // From here on, a timer would only keep the process from its end.
+  relay.watch(() => {})
+  clearTimeout(idle)
   // A connection that is taken in between is still served: closed is a server once the last one has ended.
   const closed = Promise.all(servers.map((server) => (server.listening ? once(server.close(), 'close') : undefined)))
   const deadline = signal.aborted ? setTimeout(() => relay.cutAll(), graceMs) : undefined

@@ -31,6 +31,7 @@ export class AppWatch {
   private readonly windows = new Map<string, SampleWindow>()
   private deploys: DeployWatch | undefined
   private status: AppStatus | undefined
+  private readonly releases = new Map<number, string>()
   private entries: number | undefined
   private readonly begunAt = Date.now()
 
@@ -55,7 +56,7 @@ export class AppWatch {
     const instances = status.instances.map((instance, i): WatchedInstance => {
       const report = reports[i] ?? null
       const counted = report === null ? undefined : this.count(instance.unit, at, report)
-      return { ...instance, report, rates: counted === undefined ? null : ratesOf(counted) }
+      return { ...instance, release: this.releaseOf(instance), report, rates: counted === undefined ? null : ratesOf(counted) }
     })
     const total = addSpans(instances.flatMap(({ unit, report }) => (report === null ? [] : (this.windows.get(unit)?.counted() ?? []))))
     this.deploys ??= new DeployWatch(paths, status.deploy?.running === true ? (status.deploy.id ?? undefined) : undefined)
@@ -75,6 +76,12 @@ export class AppWatch {
     this.windows.set(unit, window)
     window.add({ at, report })
     return window.counted()
+  }
+
+  /** An instance that drains may outlive its files, which name its release. */
+  private releaseOf({ generation, release }: { generation: number; release: string | null }): string | null {
+    if (release !== null) this.releases.set(generation, release)
+    return this.releases.get(generation) ?? null
   }
 
   private forget(present: readonly string[]): void {

@@ -88,12 +88,14 @@ describe.concurrent('requests', () => {
       await traffic.untilAnswered(20)
       const ask = keptConnection(address)
       expect(await ask(get.path ?? '/', get.headers)).toContain(`from ${handovers.live.pid}`)
+      // Lest it is idle for longer than the server keeps it.
+      const kept = setInterval(() => void ask(get.path ?? '/', get.headers), 1000)
       const next = await handovers.start(async (held) => {
         expect(await askPrivately(held, get.path, get.headers)).toContain(`from ${held.pid}`)
         expect(traffic.answeredBy.has(String(held.pid))).toBe(false)
       })
-      await ask(get.path ?? '/', get.headers) // lest it is idle for longer than the server keeps it
       await traffic.untilAnswered(40)
+      clearInterval(kept)
       slowAnswers.push(ask(slow, get.headers).catch((error: Error) => `failed: ${error.message}`))
       expected.push(`from ${handovers.live.pid}`)
       await traffic.untilAnswered(20)

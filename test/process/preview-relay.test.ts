@@ -48,8 +48,8 @@ interface Opened {
   ended: Promise<void>
 }
 
-async function open(route: () => PreviewRoute, { idleMs, graceMs = 0 }: { idleMs?: number; graceMs?: number } = {}): Promise<Opened> {
-  const relay = new PreviewRelay(route)
+async function open(route: () => PreviewRoute, { idleMs, graceMs = 0, limit }: { idleMs?: number; graceMs?: number; limit?: number } = {}): Promise<Opened> {
+  const relay = new PreviewRelay(route, limit)
   const server = relay.makeServer()
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const stop = new AbortController()
@@ -176,6 +176,59 @@ describe('bytes', () => {
     await expect(readAll(socket)).rejects.toMatchObject({ code: 'ECONNRESET' })
   })
 
+  it('that the app has said are brought, however slowly the client reads', async () => {
+    const paths = makePaths()
+    const answer = randomBytes(8 << 20)
+    const server = await serve(paths, 1, 1, createServer({ allowHalfOpen: true }))
+    const taken = once(server, 'connection') as Promise<[Socket]>
+    const { port, relay } = await open(() => routeTo(paths, heldOf(1)))
+    const socket = dial(port).pause()
+    socket.end()
+    const [upstream] = await taken
+    upstream.on('error', () => {}).resume().end(answer)
+    await waitUntilHeldUp(upstream)
+    socket.on('data', () => {
+      socket.pause()
+      setImmediate(() => setImmediate(() => socket.resume()))
+    })
+    const all = readAll(socket)
+    socket.resume()
+    expect((await all).equals(answer)).toBe(true)
+    await waitFor('no connection is left', () => relay.open === 0)
+  })
+
+  it('of a client that never ends, where the app has, are cut with all others', async () => {
+    const paths = makePaths()
+    await serve(paths, 1, 1, says('that is all'))
+    const { port, relay, stop, ended } = await open(() => routeTo(paths, heldOf(1)), { graceMs: 50 })
+    expect(String(await readAll(dial(port)))).toBe('that is all')
+    expect(relay.open).toBe(1)
+    stop.abort()
+    await ended
+    await waitFor('no connection is left', () => relay.open === 0)
+  })
+
+  it.each(['the client goes', 'all are cut'])('that nobody reads leave no connection behind when %s', async (what) => {
+    const paths = makePaths()
+    const gone: Promise<unknown>[] = []
+    await serve(paths, 1, 1, createServer((socket) => {
+      gone.push(new Promise((resolve) => socket.once('close', resolve)))
+      socket.on('error', () => {}).end(randomBytes(16 << 20))
+    }))
+    const { port, relay, stop, ended } = await open(() => routeTo(paths, heldOf(1)), { graceMs: 50 })
+    const sockets = Array.from({ length: 20 }, () => dial(port).pause())
+    await waitFor('all are answered', () => gone.length === 20)
+    // Some have heard all of the app, which waits in the relay; of others it waits in the app.
+    for (const socket of sockets) socket.write(Buffer.alloc(4 << 20))
+    await waitFor('all are held up', () => sockets.every((socket) => socket.writableLength > 0))
+    if (what === 'the client goes') for (const socket of sockets) socket.destroy()
+    else stop.abort()
+    await waitFor('no connection is left', () => relay.open === 0)
+    await Promise.all(gone)
+    stop.abort()
+    await ended
+  })
+
   it('end at the app when the client breaks off, and the next client is served', async () => {
     const paths = makePaths()
     const closed: Promise<unknown>[] = []
@@ -237,6 +290,22 @@ describe('a connection', () => {
     expect(await tell(first, 'c')).toBe('old c')
     expect(await tell(second, 'd')).toBe('new d')
   })
+})
+
+it('takes no more connections than its limit at a time', async () => {
+  const paths = makePaths()
+  await serve(paths, 1, 1, createServer((socket) => socket.on('error', () => {}).pipe(socket)))
+  const { port, relay } = await open(() => routeTo(paths, heldOf(1)), { limit: 2 })
+  const isServed = async (socket: Socket): Promise<boolean> => {
+    socket.write('x')
+    return Promise.race([once(socket, 'data').then(() => true, () => false), once(socket, 'end').then(() => false, () => false)])
+  }
+  const sockets = [dial(port), dial(port), dial(port)]
+  // A look at each before any of them is over: an end that has come already comes no more.
+  expect((await Promise.all(sockets.map(isServed))).filter(Boolean)).toHaveLength(2)
+  for (const socket of sockets) socket.end()
+  await waitFor('they are over', () => relay.open === 0)
+  expect(await isServed(dial(port))).toBe(true)
 })
 
 describe('with nothing held', () => {

@@ -64,16 +64,16 @@ test('an answer that is cut off counts as an error, unless the client went away'
   expect((await ask(address, '/cut')).received).toContain('half')
   await untilReport(instance, { requests: 1, errors: 1, connections: 0 })
   const left = new RawClient(address)
-  left.get('/?ms=300')
+  left.get('/?ms=2000')
   await untilReport(instance, { inFlight: 1 })
   left.socket.end()
   await untilReport(instance, { connections: 0 })
   const reset = new RawClient(address)
-  reset.get('/?ms=300')
+  reset.get('/?ms=2000')
   await untilReport(instance, { inFlight: 1 })
   reset.socket.resetAndDestroy()
   await untilReport(instance, { connections: 0 })
-  await ask(address, '/?ms=400')
+  await ask(address, '/?ms=2100')
   await untilReport(instance, { requests: 2, errors: 1 })
   expect(sum(await instance.report())).toBe(1)
 })
@@ -82,18 +82,21 @@ test('the same over TLS', async () => {
   await using supervisor = new Supervisor()
   const [instance, address] = await start(supervisor, 'answers.mjs', { env: { TLS: '1' } })
   const [host, port] = address.split(':')
-  const connect = async (path: string): Promise<tls.TLSSocket> => {
-    const socket = tls.connect({ host: host ?? '', port: Number(port), rejectUnauthorized: false })
+  const connect = async (path: string): Promise<{ raw: net.Socket; socket: tls.TLSSocket }> => {
+    const raw = net.connect(Number(port), host).on('error', () => {})
+    const socket = tls.connect({ socket: raw, rejectUnauthorized: false })
     await once(socket, 'secureConnect')
     socket.on('error', () => {}).resume().write(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`)
-    return socket
+    return { raw, socket }
   }
   await connect('/cut')
   await untilReport(instance, { requests: 1, errors: 1, connections: 0 })
-  for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
-    const left = await connect('/?ms=300')
+  for (const leave of ['ends', 'destroys', 'resets']) {
+    const { raw, socket } = await connect('/?ms=2000')
     await untilReport(instance, { inFlight: 1 })
-    left[leave]()
+    if (leave === 'ends') socket.end()
+    else if (leave === 'destroys') raw.destroy()
+    else raw.resetAndDestroy()
     await untilReport(instance, { connections: 0 })
   }
   const own = tls.connect({ path: instance.privateSocket, rejectUnauthorized: false })
@@ -107,7 +110,7 @@ test('the same over TLS', async () => {
 test('event streams and upgrades have no latency', async () => {
   await using supervisor = new Supervisor()
   const [instance, address] = await start(supervisor, 'answers.mjs')
-  const events = ask(address, '/events?ms=300')
+  const events = ask(address, '/events?ms=1500')
   await untilReport(instance, { eventStreams: 1, inFlight: 0 })
   await events
   await untilReport(instance, { requests: 1, errors: 0, latency: Array(41).fill(0) })
@@ -143,7 +146,7 @@ test('HTTP/2 by its streams', async () => {
   await askStream('/fail')
   await askStream('/cut')
   await askStream('/events?ms=100')
-  const left = session.request({ ':path': '/?ms=200' })
+  const left = session.request({ ':path': '/?ms=2000' })
   await untilReport(instance, { inFlight: 1 })
   left.close(http2.constants.NGHTTP2_CANCEL)
   await untilReport(instance, { inFlight: 0, requests: 4, errors: 2 })
@@ -214,7 +217,7 @@ test('a worker whose event loop is blocked holds no report up', async () => {
 test('it is told in a drain, too', async () => {
   await using supervisor = new Supervisor()
   const [instance, address] = await start(supervisor, 'answers.mjs')
-  const slow = ask(address, '/?ms=800')
+  const slow = ask(address, '/?ms=2000')
   await untilReport(instance, { accepting: true, inFlight: 1 })
   instance.kill('SIGTERM')
   await untilReport(instance, { accepting: false, draining: true, inFlight: 1, requests: 0 })

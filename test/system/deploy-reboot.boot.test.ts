@@ -145,3 +145,35 @@ holdfast rollback reboot && echo rolled back || echo "refused: $?"`)
   expect(after.output).toContain('refused: 2')
   expect(after.output).not.toContain('FAULTS')
 })
+
+it('a release that was held is discarded, and what was live comes back', { timeout: 180_000 }, () => {
+  const folder = stateFolder()
+  const first = boot(folder, `${install}
+release 2 ''
+holdfast deploy reboot /srv/release-2 --hold --expires 1h
+grep -q '"held"' ${state}/state.json
+ask
+pull_plug`)
+  expect(first.output).toContain('generation 2 is held')
+  expect(first.output).toMatch(/^release 1$/m)
+  expect(first.status, first.output).toBe(137)
+
+  const after = boot(folder, `
+echo "boot: $(ask)"
+await '! grep -q held ${state}/state.json'
+systemctl list-units --all --plain --no-legend 'reboot@2.*' | grep . && exit 1
+holdfast history reboot
+holdfast promote reboot && echo promoted || echo "refused: $?"
+truth
+release 3 ''
+holdfast deploy reboot /srv/release-3 --hold
+holdfast promote reboot
+echo "promoted: $(ask)"
+truth`)
+  expect(after.status, after.output).toBe(0)
+  expect(after.output).toContain('boot: release 1')
+  expect(after.output).toMatch(/abort .*aborted: nothing of it runs any more/)
+  expect(after.output).toContain('refused: 2')
+  expect(after.output).toContain('promoted: release 3')
+  expect(after.output).not.toContain('FAULTS')
+})

@@ -1,16 +1,18 @@
 /** `[health]` with real traffic: what a new release is asked before it is let in, and that nobody else is answered by one that fails. */
 import { existsSync, readdirSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
-import { ask, makeShop, recorded, visit, type Shop } from './apps.js'
-import { expectSuccess, freePort, holdfast, journal, makeApp, run, show, systemctl, uniqueApp, units, waitFor, type Result } from './harness.js'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { ask, makeShop, recorded, serverJs, visit, type Shop } from './apps.js'
+import { expectSuccess, freePort, holdfast, journal, makeApp, mustRun, registerModule, root, run, show, systemctl, uniqueApp, units, waitFor, type Result } from './harness.js'
 import { healthz, intercept } from './intercept.js'
 
 const quick = 'interval = "100ms"\ndeadline = "2s"'
 
 /** Installed, and well. */
-async function makeWell(prefix: string, health: string, top = ''): Promise<Shop> {
+async function makeWell(prefix: string, health: string, top = '', files: Record<string, string> = {}): Promise<Shop> {
   const shop = await makeShop(prefix, { config: `${top}\n[start]\nsettle = "300ms"\n[health]\n${health}` })
   await shop.release('1', { before: intercept(healthz('200')) })
+  await shop.write(files)
   expectSuccess(await holdfast('install', shop.config))
   return shop
 }
@@ -126,9 +128,7 @@ describe('a command', () => {
   })
 
   it('with the runtime in it does not take itself for the instance', async () => {
-    const shop = await makeWell('helper', `command = ["node", "check.mjs"]\n${quick}`)
-    const { registerModule } = await import('./harness.js')
-    await shop.write({
+    const shop = await makeWell('helper', 'command = ["node", "check.mjs"]', '', {
       'check.mjs': `import ${JSON.stringify(registerModule)}
 import http from 'node:http'
 http.get({ socketPath: process.env.HOLDFAST_PRIVATE_SOCKET, path: '/healthz' }, (response) => process.exit(response.statusCode === 200 ? 0 : 1))`,
@@ -167,4 +167,33 @@ process.on('SIGTERM', () => process.exit(0))
     expect(await journal(name)).toMatch(/did not answer GET \/healthz within 300ms, \d times in 2s: an app without the preload has to serve the inherited socket named `private`\. Generation 1 serves on/)
     expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe('public')
   })
+})
+
+it('works in a user’s own manager, which may mount nothing', { timeout: 120_000 }, async () => {
+  const account = uniqueApp('well').replaceAll('-', '_')
+  await mustRun('useradd', ['--create-home', account])
+  const uid = (await mustRun('id', ['-u', account])).trim()
+  await mustRun('systemctl', ['start', `user@${uid}.service`])
+  onTestFinished(async () => {
+    await systemctl('stop', `user@${uid}.service`)
+    await mustRun('userdel', ['--remove', '--force', account])
+  })
+  const home = `/home/${account}`
+  const as = (...command: string[]): Promise<Result> =>
+    run('setpriv', ['--reuid', account, '--regid', account, '--init-groups', 'env', '-i', `HOME=${home}`, `XDG_RUNTIME_DIR=/run/user/${uid}`, `PATH=${process.env['PATH']}`, ...command])
+  const folder = `${home}/shop`
+  await mkdir(folder)
+  const write = async (status: number): Promise<void> => writeFile(`${folder}/server.js`, serverJs('1', { before: intercept(healthz(String(status), 'said so')) }))
+  await write(200)
+  await writeFile(`${folder}/package.json`, '{"type":"module"}')
+  const command = 'curl --silent --show-error --fail-with-body --unix-socket "$HOLDFAST_PRIVATE_SOCKET" http://localhost/healthz'
+  await writeFile(`${folder}/holdfast.toml`, `app = "shop"\ndirectory = "."\ncommand = ["node", "--import", ${JSON.stringify(registerModule)}, "server.js"]
+[listen]\nhttp = "127.0.0.1:${await freePort()}"\n[start]\nsettle = "200ms"\n[health]\ncommand = ${JSON.stringify(command)}\n${quick}\n`)
+  const installed = await as(process.execPath, `${root}/dist/cli/main.js`, 'install', '--user', `${folder}/holdfast.toml`)
+  expect(installed.status, installed.stdout + installed.stderr).toBe(0)
+  await write(503)
+  expect((await as('systemctl', '--user', 'restart', 'shop')).status).toBe(1)
+  const history = await readFile(`${home}/.local/state/holdfast/shop/history.jsonl`, 'utf8')
+  expect(JSON.parse(history.trim().split('\n').at(-1) as string)).toMatchObject({ outcome: 'failed', reason: expect.stringMatching(/which exited with status 22, saying ".*503.*/) })
+  expect((await as('systemctl', '--user', 'list-units', '--all', '--no-legend', 'shop-health*')).stdout).toBe('')
 })

@@ -1,10 +1,11 @@
 /** `[notify]`: who is told of what, and that nothing that a notifier does reaches a deploy. */
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { broken, makeShop, type Shop } from './apps.js'
-import { checkout, expectSuccess, holdfast, journal, mustRun, run, systemctl, units, waitFor } from './harness.js'
+import { readOpenMetrics, valueOf } from '../openmetrics.js'
+import { broken, makeShop, serverJs, type Shop } from './apps.js'
+import { checkout, expectSuccess, freePort, holdfast, journal, mustRun, registerModule, run, systemctl, uniqueApp, units, waitFor, type Result } from './harness.js'
 
 interface Told { event: string; app: string; generation: number; release: string; previous: { generation: number } | null; reason: string | null; durationMs: number | null; kind: string; figures: Record<string, number> | null; [key: string]: unknown }
 
@@ -196,3 +197,39 @@ it('runs as a drop-in of the admin’s says', async () => {
   const uid = (await mustRun('id', ['-u', 'mail'])).trim()
   expect(words.find((line) => line.endsWith(' live'))).toBe(`${uid} live`)
 })
+
+it('in a user’s own manager runs as the user', async () => {
+  const account = uniqueApp('tell').replaceAll('-', '_')
+  await mustRun('useradd', ['--create-home', account])
+  const uid = (await mustRun('id', ['-u', account])).trim()
+  await mustRun('systemctl', ['start', `user@${uid}.service`])
+  onTestFinished(async () => {
+    await systemctl('stop', `user@${uid}.service`)
+    await run('userdel', ['--remove', account])
+  })
+  const as = (...command: string[]): Promise<Result> =>
+    run('setpriv', ['--reuid', account, '--regid', account, '--init-groups', 'env', '-i', `HOME=/home/${account}`, `XDG_RUNTIME_DIR=/run/user/${uid}`, `PATH=${process.env['PATH']}`, ...command])
+  const { port, told, words } = await listen()
+  const folder = `/home/${account}/shop`
+  const files = {
+    'package.json': '{"type":"module"}',
+    'server.js': serverJs('1'),
+    'holdfast.toml': `app = "shop"\ncommand = ["node", "--import", "${registerModule}", "server.js"]\ndirectory = "."\n[listen]\nhttp = "127.0.0.1:${await freePort()}"\n${tables(bash(`{ echo "$(id -u) $SECRET"; cat; } > /dev/tcp/127.0.0.1/${port}`))}\n`,
+    '../.config/holdfast/shop.notify.env': 'SECRET=hush\n',
+  }
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true })
+    await writeFile(join(folder, path), text)
+  }
+  await mustRun('chown', ['-R', account, `/home/${account}`])
+  const cli = [process.execPath, join(checkout, 'dist/cli/main.js'), '--user']
+  expectSuccess(await as(...cli, 'install', `${folder}/holdfast.toml`))
+  expectSuccess(await as('systemctl', '--user', 'restart', 'shop'))
+  await waitFor('the drain is told', () => toldOf(told, 1).includes('drained'))
+  await waitFor('the second generation is told', () => toldOf(told, 2).includes('live'))
+  expect(new Set(words)).toEqual(new Set([`${uid} hush`]))
+  const metrics = await as(...cli, 'metrics')
+  expectSuccess(metrics)
+  expect(valueOf(readOpenMetrics(metrics.stdout), 'holdfast_report_up', { app: 'shop', generation: '2' })).toBe(1)
+  expectSuccess(await as(...cli, 'uninstall', 'shop'))
+}, 180_000)

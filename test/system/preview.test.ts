@@ -81,6 +81,10 @@ describe('the address of [preview]', () => {
     expect(status.stdout.match(/listener /g)).toHaveLength(1)
     expect(JSON.parse((await app.holdfast('status', '--json')).stdout)).toMatchObject({ state: 'live', preview: { address: app.preview, unit: `${app.name}-preview.socket`, active: 'active' } })
 
+    const doctor = JSON.parse((await run(process.execPath, [join(checkout, 'dist/cli/main.js'), 'doctor', '--json'])).stdout) as { findings: { app?: string; level: string }[] }
+    expect(doctor.findings.filter((finding) => finding.app === app.name && finding.level !== 'ok')).toEqual([])
+    expect(doctor.findings.some((finding) => finding.app === app.name)).toBe(true)
+
     await systemctl('stop', `${app.name}-preview.socket`)
     const broken = await app.holdfast('status')
     expect([broken.status, broken.stdout]).toEqual([1, expect.stringContaining(`Try: systemctl start ${app.name}-preview.socket`)])
@@ -138,8 +142,12 @@ describe('the address of [preview]', () => {
 
   it('closes with the app, and opens with it', async () => {
     const app = await makeHeld('stop')
-    expect((await askAt(app.preview)).release).toBe('two')
+    // One that would go on for ever has its 3 s, and keeps nobody any longer.
+    const stream = (await fetch(`http://${app.preview}/events`)).body?.getReader()
+    expect((await stream?.read())?.done).toBe(false)
     expectSuccess(await systemctl('stop', app.name, `${app.name}-drain`))
+    expect(await show(`${app.name}-preview.service`, 'Result', 'ActiveState')).toEqual({ Result: 'success', ActiveState: 'inactive' })
+    await stream?.cancel().catch(() => {})
     await expect(askAt(app.preview)).rejects.toThrow()
     expect([await activeState(`${app.name}-preview.socket`), await activeState(`${app.name}-preview.service`)]).toEqual(['inactive', 'inactive'])
     expect(await units(`${app.name}@*`, 'active')).toEqual([])
@@ -249,6 +257,20 @@ describe('holdfast preview', () => {
     }
     await expect(askAt(`127.0.0.1:${free}`)).rejects.toThrow()
     expect((await askAt(app.address)).release).toBe('one')
+  })
+
+  it('reaches a canary, and none of the processes that are live', async () => {
+    const app = await makePreviewed('canary', { top: 'processes = 2' })
+    expectSuccess(await app.deploy(await app.tree('one')))
+    expectSuccess(await app.deploy([await app.tree('two'), '--canary', '1']))
+    const preview = watchPreview(app)
+    const [, address = ''] = await preview.line(/is at http:\/\/([^\s/]+)\/\nIt is a canary: clients reach it at the public addresses, too\.\n/)
+    for (let i = 0; i < 4; i += 1) {
+      expect((await askAt(address)).release).toBe('two')
+      expect((await askAt(app.preview)).release).toBe('two')
+    }
+    preview.end('SIGINT')
+    expect(await preview.ended).toBe(0)
   })
 
   it('stays with its generation, and ends with it', async () => {

@@ -20,6 +20,7 @@ const kinds: Record<string, string> = {
   'limits and times': '[start]\ntimeout = "1500ms"\n[drain]\ntimeout = "24h"\n[limits]\nmemory = "1.5G"\ntasks = 512\n',
   'nasty words': String.raw`description = "a 100% \"quoted\" 'word'; # \\n $HOME ${'${X}'} %n %% -x žluť"` + '\n[sandbox]\nwrite_paths = ["/srv/a b", "/srv/100%n", "/srv/q\\"uote", "/srv/back\\\\slash", "/srv/$HOME;#\'"]\n',
   'every relaxation': `[listen]\nhttp = 8080\n[sandbox]\nwrite_paths = ["/srv/shop"]\nhome = "visible"\ndevices = true\nprocesses = true\nnamespaces = true\nsetuid = true\ncapabilities = ["CAP_NET_RAW", "CAP_SYS_PTRACE"]\naddress_families = ["AF_PACKET"]\nsystem_calls = ["@resources", "bpf"]\n`,
+  'a preview': '[listen]\nhttp = 8080\n[preview]\naddress = "192.0.2.1:8081"\n',
   'a home to read': '[sandbox]\nhome = "read-only"\n',
 }
 
@@ -35,7 +36,7 @@ describe('systemd-analyze verify has nothing to say of', () => {
     const homePaths = kind === 'a plain web app' ? ['/root/.nvm/versions/node/v22.1.0'] : []
     const files = renderUnits(config, { ...installation, scope, homePaths })
     // An instance, as a template alone is not looked into.
-    const names = files.map(({ name }) => (name === 'shop@.service' ? 'shop@1.1.service' : name))
+    const names = files.map(({ name }) => name.replace('@.', '@1.1.'))
     for (const [i, { text }] of files.entries()) await writeFile(join(folder, names[i] as string), text)
     const strict = systemdVersion >= 250 ? ['--recursive-errors=no'] : []
     const user = scope === 'user' ? ['--user'] : []

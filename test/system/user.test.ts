@@ -22,12 +22,13 @@ it('installs, hands over, survives a broken release and uninstalls', async () =>
 
   const port = await freePort()
   const shop = { address: `127.0.0.1:${port}` }
+  const preview = { address: `127.0.0.1:${await freePort()}` }
   const folder = `${home}/shop`
   const write = (name: string, text: string): Promise<void> => writeFile(`${folder}/${name}`, text)
   await mkdir(folder)
   await write('package.json', '{"type":"module"}')
   await write('server.js', serverJs('1'))
-  await write('holdfast.toml', `app = "shop"\ncommand = ["node", "--import", "${registerModule}", "server.js"]\ndirectory = "."\n[listen]\nhttp = "${shop.address}"\n[start]\nsettle = "300ms"\n`)
+  await write('holdfast.toml', `app = "shop"\ncommand = ["node", "--import", "${registerModule}", "server.js"]\ndirectory = "."\n[listen]\nhttp = "${shop.address}"\n[preview]\naddress = "${preview.address}"\n[start]\nsettle = "300ms"\n`)
 
   const before = await must('find', home, '-not', '-path', `${folder}/*`)
   await must(...holdfast, 'install', '--user', `${folder}/holdfast.toml`)
@@ -47,7 +48,15 @@ it('installs, hands over, survives a broken release and uninstalls', async () =>
   expect(deployed).toMatch(/^ {4}built$/m)
   expect(await ask(shop)).toMatchObject({ release: '4', generation: '4' })
   expect(await must(...holdfast, '--user', 'prune', '--keep', '0')).toMatch(/^removed /)
+
+  expect((await ask(preview)).status).toBe(503)
+  await write('server.js', serverJs('5'))
+  await must(...holdfast, '--user', 'deploy', 'shop', '--hold')
+  expect([(await ask(shop)).release, (await ask(preview)).release]).toEqual(['4', '5'])
+  await must(...holdfast, '--user', 'abort', 'shop')
+  expect(await (await fetch(`http://${preview.address}/`)).text()).toContain('holdfast --user deploy shop --hold')
   await must('systemctl', '--user', 'stop', 'shop', 'shop-drain')
+  await expect(ask(preview)).rejects.toThrow()
   await expect(ask(shop)).rejects.toThrow()
   await must('systemctl', '--user', 'start', 'shop')
   expect(await ask(shop)).toMatchObject({ release: '4' })

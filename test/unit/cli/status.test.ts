@@ -64,6 +64,17 @@ describe('a problem names the units and a command', () => {
     })
     expect(problemsOf({ listeners, instances: [] })[1]?.mend).toBe('systemctl start shop-http.socket')
   })
+  it('for a preview that nobody can open, which makes nothing of the app worse', () => {
+    const preview = { address: '127.0.0.1:8090', state: unit('shop-preview.socket', { active: 'failed', result: 'resources' }) }
+    expect(statusOf(observed({ preview }))).toMatchObject({
+      state: 'live',
+      preview: { address: '127.0.0.1:8090', unit: 'shop-preview.socket', active: 'failed' },
+      problems: [{ what: 'shop-preview.socket is failed (resources): nobody sees a held release on 127.0.0.1:8090', mend: 'systemctl start shop-preview.socket' }],
+    })
+    expect(problemsOf({ preview: { ...preview, state: unit('shop-preview.socket') } })).toEqual([])
+    const down = { active: 'inactive', sub: 'dead' }
+    expect(problemsOf({ preview, service: unit('shop.service', down), drain: unit('shop-drain.service', down), listeners: [listener(down)], instances: [] })).toEqual([])
+  })
   it('for an instance that keeps crashing', () => {
     const instances = [instance(2, { active: 'activating', sub: 'auto-restart', restarts: 4, exit: { how: 'exited', status: 3 }, result: 'exit-code' })]
     expect(problemsOf({ instances })).toEqual([

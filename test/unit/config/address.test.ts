@@ -106,6 +106,11 @@ describe('[listen]', () => {
     expect(refuse(write('', line))).toContain(expected)
   })
 
+  test.each(['127.0.0.1:8080', '8080'])('and [preview] cannot have the same address, nor one that covers it: %s', (address) => {
+    const text = refuse(`${write('', '')}\n[preview]\naddress = "${address}"`)
+    expect(text).toMatch(/: preview\.address: .* cannot be had beside 127\.0\.0\.1:8080, the address of the listener `http`/)
+  })
+
   test('may name none: a worker takes its work from a queue', () => {
     expect(read('app = "a"\ncommand = ["x"]\n[listen]').listen).toEqual([])
     expect(read('app = "a"\ncommand = ["x"]').listen).toEqual([])

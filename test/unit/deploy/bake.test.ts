@@ -65,9 +65,14 @@ describe('a new generation that is well', () => {
     const silent = await tells(on, older, 'nothing')
     expect(await bake(on.app, order(on), pace)).toMatchObject({ ok: true, figures: { older: { requests: 0 } } })
     expect(silent.looks).toBe(3)
-    const alone = makeBaked()
-    await tells(alone, fresh, growing(10))
-    expect(await bake(alone.app, order(alone, { older: [] }), pace)).toMatchObject({ ok: true })
+  })
+
+  it('has only to accept where none is beside it, as at a boot', async () => {
+    const on = makeBaked()
+    const seen = await tells(on, fresh, { ...answered(1000, 1000), accepting: false }, answered(1000, 1000))
+    const health = { probe: { kind: 'http' as const, path: '/', host: 'x', tls: false }, intervalMs: 1, timeoutMs: 10, successes: 1, deadlineMs: 100 }
+    expect(await bake(on.app, order(on, { older: [], health, forMs: 60_000 }), pace)).toMatchObject({ ok: true, figures: { fresh: { errors: 1000 } } })
+    expect(seen.looks).toBe(2)
   })
 
   it('is counted over the restarts of its process, and of the older one’s', async () => {
@@ -86,7 +91,7 @@ describe('a new generation that is well', () => {
 
   it('without the runtime tells nothing, and nothing is expected', async () => {
     const on = makeBaked('standby = false')
-    const result = await bake(on.app, order(on, { older: [], forMs: 30 }), pace)
+    const result = await bake(on.app, order(on, { forMs: 30 }), pace)
     expect(result).toEqual({ ok: true, figures: { fresh: { requests: 0, errors: 0, errorShare: 0, seconds: 0 }, older: { requests: 0, errors: 0, errorShare: 0, seconds: 0 } } })
   })
 })
@@ -151,11 +156,21 @@ describe('a new generation that fails', () => {
     })
   })
 
-  it('by falling silent, but not for a moment', async () => {
+  it('by falling silent', async () => {
     const on = makeBaked()
     await tells(on, fresh, {}, 'nothing', {}, 'nothing', {}, 'nothing')
     const result = await bake(on.app, order(on, { forMs: 60_000 }), pace)
     expect(reasonOf(result)).toContain('does not answer on its report socket')
+  })
+
+  it('but not by being silent now and then', async () => {
+    const on = makeBaked()
+    const often = Array.from({ length: 1000 }, (_, i) => (i % 3 === 0 ? {} : 'nothing' as const))
+    const { looks } = await tells(on, fresh, ...often).then(async (seen) => {
+      expect(await bake(on.app, order(on, { forMs: 500 }), pace)).toMatchObject({ ok: true })
+      return seen
+    })
+    expect(looks).toBeGreaterThan(5)
   })
 
   it('by not accepting what it was let in to, if it listens at all', async () => {

@@ -36,8 +36,8 @@ describe('an interrupted deploy', () => {
     ['sealed, not recorded', { release: 'new', step: 'seal' }, { version: 1, generation: 4, wanted: 'old', live: live('old') }, { kind: 'undone', restoreWanted: false }],
     ['recorded, not live', { release: 'new', step: 'record' }, { version: 1, generation: 4, wanted: 'new', live: live('old') }, { kind: 'undone', restoreWanted: true }],
     ['the first of all', { release: 'new', step: 'handover' }, { version: 1, generation: 1, wanted: 'new' }, { kind: 'undone', restoreWanted: true }],
-    ['live', { release: 'new', step: 'handover' }, { version: 1, generation: 5, wanted: 'new', live: live('new') }, { kind: 'finished' }],
-    ['live, in its last step', { release: 'new', step: 'prune' }, { version: 1, generation: 5, wanted: 'new', live: live('new') }, { kind: 'finished' }],
+    ['live', { release: 'new', step: 'handover' }, { version: 1, generation: 5, wanted: 'new', live: live('new') }, { kind: 'finished', as: 'live' }],
+    ['live, in its last step', { release: 'new', step: 'prune' }, { version: 1, generation: 5, wanted: 'new', live: live('new') }, { kind: 'finished', as: 'live' }],
   ])('%s', (_, change, state, verdict) => {
     expect(judgeInterrupted(record(change), state)).toEqual(verdict)
   })

@@ -160,6 +160,17 @@ describe('drained', () => {
     expect(waiting(on)).toEqual([])
   })
 
+  it('is told of each, also beside one that cannot be read', async () => {
+    const on = makeTeller()
+    await makeHandover(on)
+    writeFileSync(join(on.paths.run, 'drained/0'), '') // no generation
+    writeFileSync(join(on.paths.run, 'drained/7'), '{"gener')
+    end(on)
+    await tellDrained(on.app)
+    expect(on.runs.map((args) => inputOf(args)['generation'])).toEqual([1])
+    expect(waiting(on)).toEqual(['0'])
+  })
+
   it('has each instance start the unit that looks, as it ends', async () => {
     const on = makeTeller()
     await makeHandover(on)

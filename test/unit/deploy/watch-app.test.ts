@@ -7,7 +7,7 @@ import { appendHistory } from '../../../src/release/history.js'
 import { writeManifest } from '../../../src/release/manifest.js'
 import type { Report } from '../../../src/runtime/report.js'
 import { report } from '../cli/watched.js'
-import { addRelease, bringUp, makeApp, type AppOnDisk } from './app-on-disk.js'
+import { addRelease, bringUp, makeApp, runInstance, type AppOnDisk } from './app-on-disk.js'
 
 let on: AppOnDisk
 let told: Report | undefined
@@ -48,6 +48,14 @@ it('asks systemd no more than it is told to', async () => {
   const kept = await watching.look({ asking: true, fresh: false })
   expect(kept.view).toMatchObject({ rates: { requests: 300 }, status: { instances: [{ phase: 'live', report: { inFlight: 3 } }] } })
   expect((await watching.look({ asking: true, fresh: true })).view.status.instances[0]?.phase).toBe('failed')
+})
+
+it('remembers the release of an instance whose files are gone', async () => {
+  const watching = watch()
+  runInstance(on, 'r0', 7)
+  await watching.look({ asking: false, fresh: true })
+  rmSync(join(on.paths.instances, '7.1'), { recursive: true })
+  expect((await watching.look({ asking: false, fresh: true })).view.status.instances.find(({ generation }) => generation === 7)?.release).toBe('r0')
 })
 
 it('tells of what has ended since, and of nothing before', async () => {

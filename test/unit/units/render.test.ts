@@ -116,6 +116,37 @@ it('orders the unit of a shutdown after nothing: its start would wait for what i
   expect(unit).toEqual(expect.arrayContaining(['DefaultDependencies=no', 'Slice=-.slice', 'WantedBy=shutdown.target']))
 })
 
+describe('a preview', () => {
+  const listen = '[listen]\nhttp = 8080\n'
+  const preview = '[preview]\naddress = "192.0.2.1:8090"\n'
+
+  it('has units where it has an address, and none else', () => {
+    expect([...render(listen).keys()].filter((name) => name.includes('preview'))).toEqual([])
+    expect(settings([...render(listen).values()].join('\n')).join('\n')).not.toMatch(/preview/i)
+    const units = render(listen + preview)
+    expect(settings(units.get('shop-preview.socket'))).toEqual(expect.arrayContaining(['ListenStream=192.0.2.1:8090', 'FileDescriptorName=preview', 'FreeBind=yes', 'TriggerLimitIntervalSec=0', 'WantedBy=sockets.target']))
+    expect(settings(units.get('shop-preview.socket')).filter((line) => line.startsWith('Service='))).toEqual([])
+    expect(settings(render(`${listen}[preview]\naddress = "/run/shop/next.sock"`).get('shop-preview.socket'))).toEqual(expect.arrayContaining(['SocketMode=0600', 'RemoveOnStop=yes']))
+  })
+
+  it('comes and goes with the app, and is nothing to its instances', () => {
+    const units = render(listen + preview)
+    for (const line of ['Wants=shop-drain.service shop-http.socket shop-preview.socket', 'After=shop-drain.service shop-http.socket shop-preview.socket network.target', 'Also=shop-http.socket shop-preview.socket']) {
+      expect(settings(units.get('shop.service'))).toContain(line)
+    }
+    for (const name of ['shop@.service', 'shop-http.socket', 'shop-activate.service']) expect(settings(units.get(name)).join('\n')).not.toContain('preview')
+  })
+
+  it('needs no more of a user’s manager than that may do', () => {
+    const [system, user] = (['system', 'user'] as const).map((scope) => settings(render(listen + preview, { scope }).get('shop-preview.service')))
+    const rights = /^(?:Private|Protect|CapabilityBoundingSet)/
+    expect(system?.filter((line) => rights.test(line))).toEqual(expect.arrayContaining(['ProtectSystem=strict', 'PrivateTmp=yes', 'CapabilityBoundingSet=']))
+    expect(user?.filter((line) => rights.test(line))).toEqual([])
+    for (const unit of [system, user]) expect(unit).toEqual(expect.arrayContaining(['NoNewPrivileges=yes', 'RestrictAddressFamilies=AF_UNIX', 'PartOf=shop-preview.socket']))
+    expect(user?.find((line) => line.startsWith('ExecStart='))).toContain('--user preview-relay shop')
+  })
+})
+
 it('asks of a user’s manager only what it may do', () => {
   const units = render('[listen]\nhttp = 8080', { scope: 'user' })
   const template = settings(units.get('shop@.service'))
