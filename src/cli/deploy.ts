@@ -32,6 +32,7 @@ export interface DeployOptions extends ClientOptions {
   install?: boolean
   migrate?: boolean
   migrateOnly?: boolean
+  admission?: boolean
   hold?: boolean
   canary?: string
   auto?: boolean
@@ -128,6 +129,7 @@ function requestOf(app: InstalledApp, source: AskedSource, overlay: AskedSource 
     source: spooled(source, files.source),
     ...(overlay === undefined ? {} : { overlay: spooled(overlay, files.overlay) }),
     switches: { install: options.install !== false, migrate: options.migrate !== false, migrateOnly: options.migrateOnly === true },
+    ...(options.admission === false ? { skipAdmission: true } : {}),
     env: fetchEnvironment(process.env),
     again: readRemote(options)?.again ?? commandText(['deploy', app.paths.app, ...sourceArguments(source), ...overlayWords(overlay), ...switchWords(options)], options),
     owner: ownIdentity(),
@@ -151,8 +153,8 @@ export const overlayWords = (overlay: AskedSource | undefined): string[] =>
   overlay === undefined ? [] : ['--overlay', ...sourceArguments(overlay).map((word) => (word === '--sha256' ? '--overlay-sha256' : word))]
 
 /** The switches as they were given. */
-export const switchWords = ({ install, migrate, migrateOnly, hold, canary, auto, expires }: DeployOptions): string[] => [
-  ...(install === false ? ['--no-install'] : []), ...(migrate === false ? ['--no-migrate'] : []), ...(migrateOnly === true ? ['--migrate-only'] : []),
+export const switchWords = ({ install, migrate, migrateOnly, admission, hold, canary, auto, expires }: DeployOptions): string[] => [
+  ...(install === false ? ['--no-install'] : []), ...(migrate === false ? ['--no-migrate'] : []), ...(migrateOnly === true ? ['--migrate-only'] : []), ...(admission === false ? ['--no-admission'] : []),
   ...(hold === true ? ['--hold'] : []), ...(canary === undefined ? [] : ['--canary', canary]), ...(auto === true ? ['--auto'] : []), ...(expires === undefined ? [] : ['--expires', expires]),
 ]
 

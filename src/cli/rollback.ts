@@ -12,6 +12,7 @@ import { print } from './output.js'
 
 export interface RollbackOptions extends ClientOptions {
   force?: boolean
+  admission?: boolean
   dryRun?: boolean
 }
 
@@ -34,7 +35,8 @@ export async function rollbackCommand(words: readonly string[], options: Rollbac
     {
       kind: 'rollback', id: newDeployId(), app: app.paths.app, by: whoAsksHere(), what: word === undefined ? 'the last good release' : `release ${id}${version === undefined ? '' : ` (${version})`}`,
       ...(word === undefined ? {} : { release: id }), force, env: {}, owner: ownIdentity(),
-      again: commandText(['rollback', app.paths.app, ...(word === undefined ? [] : [id]), ...(force ? ['--force'] : [])], options),
+      again: commandText(['rollback', app.paths.app, ...(word === undefined ? [] : [id]), ...(force ? ['--force'] : []), ...(options.admission === false ? ['--no-admission'] : [])], options),
+      ...(options.admission === false ? { skipAdmission: true } : {}),
     },
     {},
     options,

@@ -61,6 +61,7 @@ async function handOverTo({ app, request, log, signal, since }: Operation, wante
   const interrupted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
   const ordered = orderHandover(app, {
     id: request.id, release: release.id, kind: request.kind, by: request.by, since, ...bringing, events: log.file,
+    ...(request.skipAdmission === true ? { skipAdmission: true } : {}),
     ...(wanted.live === undefined ? {} : { began: wanted.live.release }),
   })
   // Nobody listens any more once it is interrupted.

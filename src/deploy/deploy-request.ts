@@ -32,6 +32,8 @@ interface AnyRequest {
   env: Record<string, string>
   /** The command that asks for the same again. */
   again: string
+  /** Its handover is begun whatever `[admission]` says. Default false. */
+  skipAdmission?: boolean
   /** The client, which fills the folder until the unit takes over. */
   owner: ProcessIdentity
 }

@@ -20,6 +20,8 @@ import { notInstalled } from './uninstall.js'
 /** All that there is to see of an app: what is recorded, and what systemd runs. */
 export interface AppObservation {
   paths: AppPaths
+  /** The names of what is installed. */
+  units: string[]
   live: Live | undefined
   /** Undefined also where it may not be looked at. */
   liveRelease: Release | undefined
@@ -86,6 +88,7 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
   const [service, drain, activate] = states as [UnitState, UnitState, UnitState]
   return {
     paths,
+    units: manifest.units.map(({ name }) => name),
     live,
     liveRelease: releases.find(({ id }) => id === live?.release),
     deploy,

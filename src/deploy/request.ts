@@ -36,6 +36,8 @@ export interface HandoverOrder {
   canary?: { processes: number; auto: boolean; expiresMs?: number }
   /** The generation that is held, and is to go live. */
   promote?: number
+  /** Whatever `[admission]` says. */
+  skipAdmission?: boolean
   /** A file of events, which the handover's sentences are added to. */
   events?: string
 }

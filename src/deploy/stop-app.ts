@@ -1,6 +1,7 @@
-import { activateService } from '../units/names.js'
+import { activateService, isListenerSocket } from '../units/names.js'
 import type { Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
+import { closeListeners } from './listener-close.js'
 import { isDraining, isUp } from './observe.js'
 import { observeApp, type ObservedInstance } from './observe-app.js'
 
@@ -23,12 +24,12 @@ export async function stopApp(
   const before = await observeApp(places, app, systemd)
   const { service, drain, listeners, instances } = before
   const draining = new Set<string>()
+  // Of an inactive drain unit systemd runs no ExecStop=: what it would have stopped is named here.
+  if (drain.active !== 'active') await closeListeners(systemd, app, before.units.filter(isListenerSocket), before.units)
   await systemd.queueStop([
     service.unit,
     drain.unit,
-    // Of an inactive drain unit systemd runs no ExecStop=: what it would have stopped is named here.
     ...(drain.active === 'active' ? [] : [
-      ...listeners.map(({ state }) => state.unit),
       ...(listeners.length === 0 ? [] : [activateService(app)]),
       ...instances.filter(isUp).map(({ state }) => state.unit),
     ]),

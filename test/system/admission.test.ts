@@ -58,6 +58,13 @@ it('refuses one more where too many drain, or one for too long', async () => {
   expect(await activeState(`${shop.name}@1.1.service`)).toBe('deactivating')
   expect(await refused(shop)).toMatch(/^generation 1 has been draining for \d+ s; \[admission\] max_draining is 1\. What is live serves on\.\nTry: wait for them \(holdfast status /)
 
+  const deployed = await holdfast('deploy', shop.name, shop.folder)
+  expect(deployed.status).toBe(1)
+  expect(deployed.stdout + deployed.stderr).toMatch(/generation 1 has been draining for .*; \[admission\] max_draining is 1/)
+  expect((await recorded(shop)).generation).toBe(2)
+  expectSuccess(await holdfast('deploy', shop.name, shop.folder, '--no-admission'))
+  expect((await ask(shop)).generation).toBe('3')
+
   await setAdmission(shop, 'max_drain_age = "1s"')
   await waitFor('the drain is older', async () => {
     const said = (await systemctl('show', '--timestamp=unix', '--property=ActiveExitTimestamp', '--value', `${shop.name}@1.1.service`)).stdout.trim()
@@ -70,5 +77,5 @@ it('refuses one more where too many drain, or one for too long', async () => {
   expect((await answer)[0].statusCode).toBe(201)
   await waitFor('the drain has ended', async () => (await activeState(`${shop.name}@1.1.service`)) === 'inactive' || undefined)
   expectSuccess(await systemctl('restart', shop.name))
-  expect((await ask(shop)).generation).toBe('3')
+  expect((await ask(shop)).generation).toBe('4')
 })

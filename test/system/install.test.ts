@@ -246,7 +246,7 @@ describe('an install that is killed', () => {
     const { live } = await state(shop.name)
     await waitFor('one generation serves', async () => (await serving(shop.name)).join() === `${shop.name}@${live?.generation}.1.service`)
     expect((await mustRun('ls', ['/etc/systemd/system'])).split('\n').filter((name) => name.startsWith(shop.name)).sort()).toEqual(
-      [`${shop.name}-activate.service`, `${shop.name}-after-drain.service`, `${shop.name}-drain.service`, `${shop.name}-extra.socket`, `${shop.name}-http.socket`, `${shop.name}-shutdown.service`, `${shop.name}.service`, `${shop.name}@.service`].sort(),
+      [`${shop.name}-activate.service`, `${shop.name}-after-drain.service`, `${shop.name}-close@.target`, `${shop.name}-drain.service`, `${shop.name}-extra.socket`, `${shop.name}-http.socket`, `${shop.name}-shutdown.service`, `${shop.name}.service`, `${shop.name}@.service`, `${shop.name}@.socket`].sort(),
     )
     expectSuccess(await holdfast('install', shop.config))
     // An uninstall that was killed goes on as well.

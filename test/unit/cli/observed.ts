@@ -28,6 +28,7 @@ export function listener(change: Partial<UnitState> = {}, facts: Partial<Listene
 export function observed(change: Partial<AppObservation> = {}): AppObservation {
   return {
     paths: pathsOf(placesOf('system'), 'shop'),
+    units: ['shop.service', 'shop-http.socket', 'shop@.service'],
     live: { generation: 2, release: 'r2', processes: 1, since: '2026-01-01T00:00:00.000Z' },
     liveRelease: undefined,
     deploy: undefined,
