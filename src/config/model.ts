@@ -92,7 +92,7 @@ export interface Admission {
   memory: boolean
   /** What must be left besides, in bytes. Default 64 MiB. */
   reserveBytes: number
-  /** The most generations that may be draining. Default 10. */
+  /** The most generations that may be draining. Default 32. */
   maxDraining: number
   /** The longest that one may have been draining; absent: any. */
   maxDrainAgeMs?: number

@@ -69,7 +69,7 @@ export const schema = tableOf({
     tableOf({
       memory: withDefault(trueOrFalse, true),
       reserve: withDefault(sizeBetween('1M', '64T'), '64M'),
-      max_draining: withDefault(wholeNumber(1, 10_000), 10),
+      max_draining: withDefault(wholeNumber(1, 10_000), 32),
       max_drain_age: optional(durationBetween('1s', '8760h')),
     }),
     {},
