@@ -1,9 +1,10 @@
 /** `[bake]` with real traffic: a release that is well until it has visitors, and what they notice of it. */
-import { describe, expect, it } from 'vitest'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Ledger } from '../traffic/ledger.js'
 import { ask, makeShop, recorded, visit, type Shop } from './apps.js'
 import { historyOf } from './deploys.js'
-import { expectSuccess, holdfast, journal, show, systemctl, units, waitFor } from './harness.js'
+import { expectSuccess, holdfast, journal, mustRun, show, systemctl, units, waitFor } from './harness.js'
 import { healthz, intercept } from './intercept.js'
 
 /** Installed, and well, with a good release beside it to be replaced. */
@@ -72,24 +73,25 @@ describe('a release that was let in', () => {
 
   it('and leaks descriptors until it dies is rolled back, and the older one has never left', { timeout: 120_000 }, async () => {
     const shop = await makeWatched('leaks', '[bake]\nfor = "60s"\n')
+    // node itself raises the soft limit to the hard one, which would take a while to reach.
+    const dropIn = `/etc/systemd/system/${shop.name}@.service.d`
+    onTestFinished(() => rm(dropIn, { recursive: true }))
+    await mkdir(dropIn)
+    await writeFile(`${dropIn}/descriptors.conf`, '[Service]\nLimitNOFILE=400\n')
+    await mustRun('systemctl', ['daemon-reload'])
     const before = await show(`${shop.name}@1.1.service`, 'MainPID', 'InvocationID')
     const traffic = visit(shop, { download: 0 })
     await traffic.until(200)
-    await shop.release('2', {
-      before: `import { openSync } from 'node:fs'
-process.on('uncaughtException', (error) => { console.error(error.message); process.abort() })
-process.setMaxListeners(0)
-const most = 300
-${intercept("state.requests += 1; openSync('/dev/null'); if (state.requests > most) setImmediate(() => { throw new Error('EMFILE: too many open files') })")}`,
-    })
+    await shop.release('2', { before: `import { openSync } from 'node:fs'\n${intercept("openSync('/dev/null')")}` })
     expect((await systemctl('restart', shop.name)).status).toBe(1)
     await traffic.until(200)
     const ledger = await traffic.stop()
-    await expectRolledBack(shop, before, new RegExp(`^${shop.name}@2\\.1\\.service was ended by SIGABRT`))
+    await expectRolledBack(shop, before, new RegExp(`^${shop.name}@2\\.1\\.service exited with status 1`))
     // Only what it was answering as it died, at most one for each client.
     expect(ledger.failures.filter(({ outcome }) => !['reset', 'hang-up', 'cut-body'].includes(outcome))).toEqual([])
     expect(ledger.failures.length).toBeLessThanOrEqual(13)
     expect(ledger.answeredBy('2')).toBeGreaterThan(200)
+    expect(await journal(shop.name)).toContain('EMFILE: too many open files')
     console.log(`leak: ${ledger.failures.length} of ${ledger.requests} requests cut off by the death of the new one`)
   })
 
@@ -105,23 +107,18 @@ ${intercept("state.requests += 1; openSync('/dev/null'); if (state.requests > mo
     await expectRolledBack(shop, before, /@2\.1\.service answered GET \/healthz with 503 "out of connections" \(expected 200 to 299\), 3 times in a row$/)
   })
 
-  it('and is as good as the older one stays, with its figures told', { timeout: 120_000 }, async () => {
-    const shop = await makeWatched('good', '[health]\npath = "/healthz"\ninterval = "200ms"\n[bake]\nfor = "5s"\n', { before: intercept(healthz('200')) })
-    const traffic = visit(shop)
-    await traffic.until(200)
-    // Each has the same errors: what the release is not to blame for is no reason.
+  it('and is as good as the older one stays, also where what is behind both of them fails', { timeout: 120_000 }, async () => {
     const upstream = intercept(`${healthz('200')}; state.requests += 1; if (state.requests % 10 === 0) { response.writeHead(502).end(); return true }`)
+    const shop = await makeWatched('good', '[health]\npath = "/healthz"\ninterval = "200ms"\n[bake]\nfor = "5s"\n', { before: upstream })
+    const traffic = visit(shop, { download: 0 })
+    await traffic.until(200)
     await shop.release('2', { before: upstream })
-    const { status } = await systemctl('restart', shop.name)
-    expect(status, 'ten percent of errors are more than none').toBe(1)
-    await shop.release('3', { before: intercept(healthz('200')) })
-    const mark = traffic.ledger.failures.length
     expectSuccess(await systemctl('restart', shop.name))
-    await traffic.until((ledger) => ledger.answeredBy('3') > 100)
+    await traffic.until((ledger) => ledger.answeredBy('2') > 100)
     const ledger = await traffic.stop()
-    expect(ledger.failures.slice(mark)).toEqual([])
-    expect((await recorded(shop)).live?.generation).toBe(3)
-    expect(await journal(shop.name)).toMatch(/Generation 3 has stood the bake: \d+ requests, 0 errors, 95 % within \d.* ms; the older one \d+ requests, .*; in 5(\.\d)? s\./)
+    expect(failuresOf(ledger, 'bad-status-502')).toBe(ledger.failures.length)
+    expect((await recorded(shop)).live?.generation).toBe(2)
+    expect(await journal(shop.name)).toMatch(/Generation 2 has stood the bake: \d+ requests, \d+ errors \((9\.\d|10|11) %\), 95 % within \d.* ms; the older one \d+ requests, \d+ errors \(.* %\), .*; in 5(\.\d)? s\./)
   })
 
   it('without visitors has no verdict, and stays', { timeout: 60_000 }, async () => {
