@@ -74,7 +74,7 @@ export async function letInAndBake(handover: Handover, fresh: readonly Member[])
   return watchWhile(app.systemd, watched(app, fresh), async (signal) => {
     const refusal = isStandby ? await letMembersIn(app, fresh, signal) : undefined
     if (refusal !== undefined) return refusal
-    tellLetIn(handover, `Generation ${plan.generation} accepts connections${older.length > 0 ? ` beside generation ${state.live?.generation}` : ''}; it is watched for ${forMs / 1000} s.`)
+    tellLetIn(handover, older.length === 0 ? `Generation ${plan.generation} accepts connections.` : `Generation ${plan.generation} accepts connections beside generation ${state.live?.generation}; it is watched for ${forMs / 1000} s.`)
     const verdict = await bake(app, {
       bake: config.bake, ...(config.health === undefined ? {} : { health: config.health }), config, release, fresh: [...fresh], older, forMs, signal,
       tell: (text) => tellLetIn(handover, text),

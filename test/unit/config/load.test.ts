@@ -24,7 +24,7 @@ describe('parseConfig', () => {
       source: { maxBytes: 4 * 2 ** 30, maxFiles: 500_000 },
       bake: { maxErrors: 0.01, maxSlowdown: 3, minRequests: 50 },
       preview: {},
-      admission: { memory: true, reserveBytes: 64 * 2 ** 20, maxDraining: 10 },
+      admission: { memory: true, reserveBytes: 64 * 2 ** 20, maxDraining: 32 },
       sandbox: {
         writePaths: [], home: 'hidden', devices: false, processes: false, namespaces: false, setuid: false,
         capabilities: [], addressFamilies: [], systemCalls: [],
