@@ -73,9 +73,9 @@ export function heldText(status: Pick<AppStatus, 'app' | 'scope'>, { generation,
 
 export function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number | undefined, now: number): string {
   const { at, generation, release, outcome, reason, durationMs } = last
-  const took = `${(durationMs / 1000).toFixed(1)} s`
   const what = generation === live ? '' : release === null ? 'refused, ' : `generation ${generation}, release ${release}, `
-  return `${ago(at, now)}: ${what}${outcome === 'live' ? `live after ${took}` : `failed after ${took}: ${plainText(reason ?? 'no reason recorded')}`}`
+  const why = outcome === 'live' || outcome === 'held' || outcome === 'migrated' ? '' : `: ${plainText(reason ?? 'no reason recorded')}`
+  return `${ago(at, now)}: ${what}${outcome} after ${(durationMs / 1000).toFixed(1)} s${why}`
 }
 
 function deployText({ kind, by, what, since, step }: NonNullable<AppStatus['deploy']>, now: number): string {

@@ -30,7 +30,7 @@ async function makeHolding(prefix: string, options: Parameters<typeof makeInstal
   expectSuccess(await app.deploy(await app.tree('1')))
   const result = await app.deploy([await app.tree('2'), '--hold', ...more])
   expectSuccess(result)
-  expect(said(result)).toMatch(/generation 2 is held, release .*\n.*holdfast preview .*\n.*holdfast promote .* or holdfast abort/)
+  expect(said(result)).toMatch(/generation 2 waits for a promotion, release .*\n.*holdfast preview .*\n.*holdfast promote .* or holdfast abort/)
   return app
 }
 
