@@ -10,7 +10,7 @@ import { readReport } from '../../dist/deploy/reports.js'
 import { pathsOf, placesOf } from '../../dist/release/paths.js'
 import { keepConnections, openConnections } from './spread-load.mjs'
 
-const [rounds = 3, seconds = 2] = process.argv.slice(2).map(Number)
+const [rounds = 5, seconds = 1] = process.argv.slice(2).map(Number)
 const run = promisify(execFile)
 const program = new URL('../../dist/cli/main.js', import.meta.url).pathname
 const registerModule = '/opt/holdfast/dist/runtime/register.js'
@@ -27,6 +27,7 @@ const layouts = [
   { workers: 4, clients: allClients },
   { processes: 2, isBusy: true, clients: [fresh(100), pool(8, 20)] },
   { workers: 2, isBusy: true, clients: [fresh(100), pool(8, 20)] },
+  { processes: 2, requestsEach: 10, clients: [pool(8, 0)] },
 ]
 
 if (process.env.WITH_SYSTEMD === undefined) {
@@ -43,10 +44,10 @@ try {
 }
 
 async function measure(layout, app) {
-  const { processes = 1, workers = 0, isBusy = false, clients } = layout
+  const { processes = 1, workers = 0, isBusy = false, requestsEach = 0, clients } = layout
   const names = Array.from({ length: Math.max(processes, workers) }, (_, index) => String(index + 1))
   const port = await freePort()
-  await install(app, { processes, workers, isBusy, port })
+  await install(app, { processes, workers, isBusy, requestsEach, port })
   try {
     await allAnswer(port, names)
     for (const { words, load } of clients) {
@@ -60,9 +61,8 @@ async function measure(layout, app) {
       const all = results.flat()
       const times = all.map(({ ms }) => ms).sort((a, b) => a - b)
       const ratios = results.map((answers) => ratioOf(share(answers.filter(({ isFirst }) => isFirst), names))).sort((a, b) => a - b)
-      const label = `${workers > 0 ? `${workers} cluster workers` : `processes = ${processes}`}${isBusy ? ', 1st busy' : ''}`
       printRow([
-        label, words, percent(share(all.filter(({ isFirst }) => isFirst), names)), percent(share(all, names)),
+        wordsOf(layout), words, percent(share(all.filter(({ isFirst }) => isFirst), names)), percent(share(all, names)),
         `${ratioWords(at(ratios, 0.5))} (${ratioWords(at(ratios, 1))})`, at(times, 0.5).toFixed(1), at(times, 0.95).toFixed(1),
       ])
     }
@@ -72,7 +72,11 @@ async function measure(layout, app) {
   }
 }
 
-async function install(app, { processes, workers, isBusy, port }) {
+function wordsOf({ processes, workers, isBusy, requestsEach }) {
+  return `${workers ? `${workers} cluster workers` : `processes = ${processes}`}${isBusy ? ', 1st busy' : ''}${requestsEach ? `, ${requestsEach} each` : ''}`
+}
+
+async function install(app, { processes, workers, isBusy, requestsEach, port }) {
   const folder = `/srv/${app}`
   mkdirSync(folder)
   cpSync(new URL('spread-server.mjs', import.meta.url), join(folder, 'server.mjs'))
@@ -80,7 +84,7 @@ async function install(app, { processes, workers, isBusy, port }) {
 directory = "${folder}"
 command = ["node", "--import", "${registerModule}", "server.mjs"]
 processes = ${processes}
-env = { WORKERS = "${workers}", BUSY = "${isBusy ? 1 : 0}" }
+env = { WORKERS = "${workers}", BUSY = "${isBusy ? 1 : 0}", REQUESTS_EACH = "${requestsEach}" }
 [start]
 settle = "200ms"
 [drain]
