@@ -77,7 +77,7 @@ it('fails when a file goes while it packs', async () => {
   }
   const out = createWriteStream(archive)
   // Its file may be made only now.
-  const closed = new Promise((resolve) => out.once('close', resolve))
+  const closed = new Promise<void>((resolve) => void out.once('close', resolve))
   await expect(packFolder(source, out, { exclude: gone })).rejects.toMatchObject({ code: 'release-failed', message: expect.stringMatching(/source could not be packed: ENOENT/) })
   await closed
 })
