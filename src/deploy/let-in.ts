@@ -17,25 +17,32 @@ export type Answer = { kind: 'as-expected' } | ({ kind: 'silent' | 'otherwise' }
 /** How long an instance may take to tell of itself, and to accept once it is let in, in milliseconds: its event loop may be busy. */
 const answerMs = 20_000
 
+interface Asking {
+  signal: AbortSignal
+  /** Default 20 s. */
+  withinMs?: number
+  /** For one that has told nothing so far. Default: as long. */
+  silentMs?: number
+}
+
 type Paths = Pick<InstalledApp, 'paths'>
 
 /** Lets instances accept on the public listeners. Settles when each says that it does. */
-export async function letMembersIn(app: Paths, members: readonly Member[], signal: AbortSignal): Promise<Answer> {
+export async function letMembersIn(app: Paths, members: readonly Member[], asking: Asking): Promise<Answer> {
   letIn(app.paths, members)
-  return askAll(app, members, { isDone: ({ accepting }) => accepting, isOver: () => false, otherwise: 'was let in, and did not accept connections', signal })
+  return askAll(app, members, { isDone: ({ accepting }) => accepting, isOver: () => false, otherwise: 'was let in, and did not accept connections', ...asking })
 }
 
 /** Whether instances that are ready are really held back: only their own runtime does that, which comes with the release. */
-export async function seeHeldBack(app: Paths, members: readonly Member[], signal: AbortSignal): Promise<Answer> {
-  return askAll(app, members, { isDone: ({ accepting }) => !accepting, isOver: () => true, otherwise: 'accepts connections, although it is to be held back', signal })
+export async function seeHeldBack(app: Paths, members: readonly Member[], asking: Asking): Promise<Answer> {
+  return askAll(app, members, { isDone: ({ accepting }) => !accepting, isOver: () => true, otherwise: 'accepts connections, although it is to be held back', ...asking })
 }
 
-interface Question {
+interface Question extends Asking {
   isDone(report: Report): boolean
   /** Whether a report of another kind is final. */
   isOver(report: Report): boolean
   otherwise: string
-  signal: AbortSignal
 }
 
 async function askAll(app: Paths, members: readonly Member[], question: Question): Promise<Answer> {
@@ -43,14 +50,16 @@ async function askAll(app: Paths, members: readonly Member[], question: Question
   return answers.find(({ kind }) => kind === 'otherwise') ?? answers.find(({ kind }) => kind === 'silent') ?? { kind: 'as-expected' }
 }
 
-async function askOne({ paths }: Paths, member: Member, { isDone, isOver, otherwise, signal }: Question): Promise<Answer> {
+async function askOne({ paths }: Paths, member: Member, { isDone, isOver, otherwise, signal, withinMs = answerMs, silentMs = withinMs }: Question): Promise<Answer> {
   const { unit } = member
-  for (const deadline = Date.now() + answerMs; ; await delay(25, undefined, { signal })) {
+  const begin = Date.now()
+  for (let hasTold = false; ; await delay(25, undefined, { signal })) {
     const report = await readReport(paths, member, { signal })
     if (report !== undefined && isDone(report)) return { kind: 'as-expected' }
     if (report !== undefined && isOver(report)) return { kind: 'otherwise', unit, reason: otherwise }
-    if (Date.now() < deadline) continue
-    if (report !== undefined) return { kind: 'otherwise', unit, reason: `${otherwise} within ${answerMs / 1000} s` }
-    return { kind: 'silent', unit, reason: `told nothing of itself within ${answerMs / 1000} s, as with an older version of holdfast in its node_modules: update it there, or write [start] standby = false` }
+    hasTold ||= report !== undefined
+    if (Date.now() - begin < (hasTold ? withinMs : silentMs)) continue
+    if (hasTold) return { kind: 'otherwise', unit, reason: `${otherwise} within ${withinMs / 1000} s` }
+    return { kind: 'silent', unit, reason: `told nothing of itself within ${silentMs / 1000} s, as with an older version of holdfast in its node_modules: update it there, or write [start] standby = false` }
   }
 }

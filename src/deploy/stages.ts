@@ -20,6 +20,9 @@ import { tellLetIn, tellReady, tellReplaced } from './telling.js'
 /** How long a generation is watched once it is let in where no `bake.for` says so, in milliseconds: at most, and never longer than it had to settle. */
 const letInMs = 1_000
 
+/** How long an instance may tell nothing of itself where nothing else serves, in milliseconds. */
+const silentMs = 5_000
+
 /** How long the end of a drain is waited for before the next process is started, in milliseconds: see `replaceOneByOne`. */
 const drainMs = 30_000
 
@@ -68,11 +71,10 @@ export async function bringUp(handover: Handover, members: readonly Member[], { 
 
 async function askStandby(handover: Handover, members: readonly Member[], signal: AbortSignal): Promise<Refusal | undefined> {
   const { app, request } = handover
-  const heldBack = members.filter((member) => isHeldBack(app.paths, member))
-  const answer = await seeHeldBack(app, heldBack, signal)
-  if (answer.kind === 'as-expected') return undefined
   const isToBeHeld = request.from === 'order' && request.order.hold !== undefined
-  return answer.kind === 'silent' && !isToBeHeld && !hasFallback(handover) ? undefined : answer
+  if (!isToBeHeld && !hasFallback(handover)) return undefined
+  const answer = await seeHeldBack(app, members.filter((member) => isHeldBack(app.paths, member)), { signal })
+  return answer.kind === 'as-expected' ? undefined : answer
 }
 
 /** Whether anything answers that could go on doing so: where nothing does, whatever comes up is better. */
@@ -110,10 +112,13 @@ export async function letInAndBake(handover: Handover, fresh: readonly Member[])
 }
 
 async function letAllIn(handover: Handover, members: readonly Member[], signal: AbortSignal): Promise<Refusal | undefined> {
-  const answer = await letMembersIn(handover.app, members, signal)
-  if (answer.kind === 'as-expected') return undefined
-  // After a boot, say, with a release that an older version has brought up: it serves.
-  return answer.kind === 'silent' && !hasFallback(handover) ? undefined : answer
+  if (hasFallback(handover)) {
+    const answer = await letMembersIn(handover.app, members, { signal })
+    return answer.kind === 'as-expected' ? undefined : answer
+  }
+  const answer = await letMembersIn(handover.app, members, { signal, silentMs })
+  // After a boot, say, with a release from before there was a standby: it serves.
+  return answer.kind === 'otherwise' ? answer : undefined
 }
 
 /** Brings the remaining processes up when the first have stood their bake: as `strategy` says. @returns what went wrong */

@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { readHistory } from '../../../src/release/history.js'
-import { holdBack, holdFile } from '../../../src/release/standby.js'
+import { holdFile } from '../../../src/release/standby.js'
 import { readState } from '../../../src/release/state.js'
 import { readRelease } from '../../../src/release/store.js'
 import { writeState } from './app-on-disk.js'
@@ -115,11 +115,6 @@ describe('a promotion that was killed', () => {
 
   it('after it was let in rolls back where it fails now: it is no longer held back', async () => {
     const shop = await makeHolding()
-    shop.tell = () => {
-      if (!heldBack(shop)) throw new Error('never looked at')
-      return {}
-    }
-    const { rmSync } = await import('node:fs')
     rmSync(holdFile(shop.paths, { generation: 4, process: 1 }))
     shop.systemd.onStart = () => crashing
     expect(await shop.promote()).toMatchObject({ kind: 'failed', serving: 3 })
@@ -168,13 +163,4 @@ describe('canaries', () => {
     expect(readState(shop.paths).held).toBeUndefined()
     expect(shop.up()).toEqual([shop.unit(3, 1), shop.unit(3, 2)])
   })
-})
-
-it('holds back nothing that was let in', async () => {
-  const shop = await makeHolding({ processes: 2 }, { canary: { processes: 2, auto: false } })
-  // As nobody would: but a canary that came back would serve nobody.
-  holdBack(shop.paths, [])
-  await shop.promote()
-  expect(shop.systemd.asked('start')).not.toContain(shop.unit(3))
-  expect([heldBack(shop, 1), heldBack(shop, 2)]).toEqual([false, false])
 })
