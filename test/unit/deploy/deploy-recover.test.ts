@@ -73,7 +73,7 @@ describe('the next deploy', () => {
     writeStateFile({ version: 1, generation: 4, wanted: 'new', live: live('old') })
     writeDeployRecord(paths, record({ release: 'new', step: 'record' }))
     const [told, said]: string[][] = [[], []]
-    await recoverDeploy(makeApp(told as string[]), 'own', (text) => void said?.push(text))
+    await recoverDeploy(makeApp(told as string[]), 'own', new AbortController().signal, (text) => void said?.push(text))
     expect(readState(paths)).toMatchObject({ wanted: 'old', live: { release: 'old' } })
     expect(readDeployRecord(paths)).toBeUndefined()
     expect(told).toEqual(['deploy-interrupted'])
@@ -87,7 +87,7 @@ describe('the next deploy', () => {
     writeStateFile({ version: 1, generation: 5, wanted: 'new', live: live('new') })
     writeDeployRecord(paths, record({ release: 'new', step: 'handover' }))
     const said: string[] = []
-    await recoverDeploy(makeApp([]), undefined, (text) => void said.push(text))
+    await recoverDeploy(makeApp([]), undefined, new AbortController().signal, (text) => void said.push(text))
     expect(said[0]).toContain('its release new is live')
     expect(readHistory(paths)).toEqual([])
     expect(readState(paths).wanted).toBe('new')
@@ -97,7 +97,7 @@ describe('the next deploy', () => {
   it('removes metadata whose code never came', async () => {
     addRelease('new', { code: false })
     writeDeployRecord(paths, record({ release: 'new', step: 'seal' }))
-    await recoverDeploy(makeApp([]), undefined, () => {})
+    await recoverDeploy(makeApp([]), undefined, new AbortController().signal, () => {})
     expect(readdirSync(paths.releases)).toEqual([])
   })
 
@@ -109,7 +109,7 @@ describe('the next deploy', () => {
     mkdirSync(`${stagingFolder(paths, torn)}.${process.pid}.new`)
     mkdirSync(`${stagingFolder(paths, torn)}.4194304.new`)
     expect(listAbandoned(paths, own.id).sort()).toEqual([dead.id, torn, `${torn}.4194304.new`].sort())
-    await recoverDeploy(makeApp([]), own.id, () => {})
+    await recoverDeploy(makeApp([]), own.id, new AbortController().signal, () => {})
     expect(readdirSync(join(paths.state, 'staging')).sort()).toEqual([own.id, filled.id, `${torn}.${process.pid}.new`].sort())
     expect(readRequest(paths, own.id)).toMatchObject({ by: 'anna' })
     expect(() => readRequest(paths, '../x')).toThrow('cannot be read')
@@ -118,10 +118,10 @@ describe('the next deploy', () => {
   it('goes on with a record and a history that a power cut has torn', async () => {
     writeFileSync(join(paths.state, 'deploy.json'), '{"id":')
     appendFileSync(join(paths.state, 'history.jsonl'), '{"at"')
-    await recoverDeploy(makeApp([]), undefined, () => {})
+    await recoverDeploy(makeApp([]), undefined, new AbortController().signal, () => {})
     addRelease('new', { code: false })
     writeDeployRecord(paths, record({ release: 'new', step: 'seal' }))
-    await recoverDeploy(makeApp([]), undefined, () => {})
+    await recoverDeploy(makeApp([]), undefined, new AbortController().signal, () => {})
     expect(readHistory(paths)).toMatchObject([{ outcome: 'interrupted' }])
   })
 })
