@@ -52,7 +52,10 @@ export async function activateApp(app: InstalledApp): Promise<void> {
 export async function reviveBesideHeld(app: InstalledApp): Promise<void> {
   const { paths, story } = app
   const { live, held } = readState(paths)
-  if (live === undefined || held === undefined || !(await isStarted(app)) || (await isTrying(app)) || (await someInstance(app))) return
+  if (live === undefined || held === undefined || !(await isStarted(app))) return
+  // Canaries answer, but are few.
+  const others = (await observeInstances(app.systemd, paths.app)).filter((instance) => instance.generation !== held.generation)
+  if (others.some(isUp)) return
   story.tell('live-revived', `Generation ${live.generation}, which is live, has ended while generation ${held.generation} is held: starting it again.`, live)
   await reviveLive(app)
 }

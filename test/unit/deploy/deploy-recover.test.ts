@@ -7,6 +7,7 @@ import { ownIdentity } from '../../../src/deploy/deploy-owner.js'
 import { readDeployRecord, writeDeployRecord, type DeployRecord } from '../../../src/deploy/deploy-record.js'
 import { judgeInterrupted, recoverDeploy } from '../../../src/deploy/deploy-recover.js'
 import { listAbandoned, makeStaging, newDeployId, readRequest, stagingFolder, type DeployRequest } from '../../../src/deploy/deploy-request.js'
+import { readOrder, writeOrder } from '../../../src/deploy/request.js'
 import { readHistory } from '../../../src/release/history.js'
 import type { AppPaths } from '../../../src/release/paths.js'
 import { readState, type Live, type State } from '../../../src/release/state.js'
@@ -80,6 +81,30 @@ describe('the next deploy', () => {
     expect(said?.[0]).toContain('was cut off at step record: it changed nothing')
     expect(readHistory(paths)).toMatchObject([{ kind: 'deploy', by: 'anna', step: 'record', outcome: 'interrupted', release: 'new', from: 'old', generation: 5 }])
     expect(readdirSync(paths.releases).sort()).toEqual(['new', 'new.json', 'old', 'old.json'])
+  })
+
+  it('waits for the handover of one, however long it watches its new generation, and no longer than it is let', async () => {
+    writeStateFile({ version: 1, generation: 5, wanted: 'new', live: live('old') })
+    writeDeployRecord(paths, record({ release: 'new', step: 'handover' }))
+    writeOrder(paths, { id: record().id, release: 'new', kind: 'deploy', since: record().since, afterDrain: false })
+    const app = makeApp([])
+    const stop = new AbortController()
+    let asked = 0
+    app.systemd.job = async () => {
+      if ((asked += 1) === 3) stop.abort()
+      return 'restart'
+    }
+    await expect(recoverDeploy(app, undefined, stop.signal, () => {})).rejects.toMatchObject({ name: 'AbortError' })
+    expect([readState(paths).wanted, readDeployRecord(paths)?.id, readOrder(paths)?.id]).toEqual(['new', record().id, record().id])
+
+    app.systemd.job = async () => {
+      if ((asked += 1) < 6) return 'restart'
+      writeStateFile({ version: 1, generation: 5, wanted: 'new', live: live('new') })
+      return undefined
+    }
+    const said: string[] = []
+    await recoverDeploy(app, undefined, new AbortController().signal, (text) => void said.push(text))
+    expect(said.at(-1)).toContain('its release new is live')
   })
 
   it('leaves one that went live as it is', async () => {

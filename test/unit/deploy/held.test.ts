@@ -2,10 +2,13 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { reviveBesideHeld } from '../../../src/deploy/activate.js'
+import { lookAgain } from '../../../src/deploy/after-drain.js'
 import { isAsRecorded } from '../../../src/deploy/apply.js'
 import { newDeployId, type AbortRequest, type PromoteRequest } from '../../../src/deploy/deploy-request.js'
+import { drainApp } from '../../../src/deploy/drain.js'
 import { handOver } from '../../../src/deploy/handover.js'
 import { ownIdentity } from '../../../src/deploy/deploy-owner.js'
+import { releasesInUse } from '../../../src/deploy/releases-in-use.js'
 import { tidy } from '../../../src/deploy/tidy.js'
 import { readHistory, type HistoryEntry } from '../../../src/release/history.js'
 import { writeManifest } from '../../../src/release/manifest.js'
@@ -71,6 +74,7 @@ describe('a generation that is held', () => {
     shop.systemd.units.delete(shop.unit(4, 1))
     await tidy(shop.app)
     expect([heldBack(shop, 1), existsSync(join(shop.paths.instances, '4.1'))]).toEqual([true, true])
+    expect(releasesInUse(shop.paths, []).get('r2')).toBe('held')
   })
 
   it('is recorded as discarded once, whoever was first', async () => {
@@ -148,6 +152,15 @@ describe('an expiry', () => {
   })
 })
 
+it('has no private socket left after a stop of the app, though somebody had stopped its instance', async () => {
+  const shop = await makeHolding()
+  for (const generation of [3, 4]) shop.systemd.set(`shop@${generation}.1.socket`)
+  shop.systemd.units.delete(shop.unit(4))
+  shop.systemd.jobs.set('shop-drain.service', 'stop')
+  await drainApp(shop.app)
+  expect([...shop.systemd.units.keys()].filter((unit) => unit.includes('@'))).toEqual([])
+})
+
 describe('what is live, beside what is held', () => {
   it('comes back when it has ended for good', async () => {
     const shop = await makeHolding()
@@ -155,6 +168,13 @@ describe('what is live, beside what is held', () => {
     await reviveBesideHeld(shop.app)
     expect(shop.up()).toEqual([shop.unit(3), shop.unit(4)])
     expect(tellings(shop, 'live-revived')).toHaveLength(1)
+  })
+
+  it('comes back also where it ends while the unit that looks after that runs, or while canaries answer', async () => {
+    const shop = await makeHolding({ processes: 2 }, { canary: { processes: 1, auto: false } })
+    for (const process of [1, 2]) shop.systemd.units.delete(shop.unit(3, process))
+    await lookAgain(shop.app)
+    expect(shop.up()).toEqual([shop.unit(3, 1), shop.unit(3, 2), shop.unit(4, 1)])
   })
 
   it.each([['the app is stopped', 'inactive'], ['a handover is under way', 'activating']])('does not where %s', async (_, active) => {
