@@ -61,7 +61,7 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
     })),
   ]
   if (sockets !== undefined) {
-    units.push({ name: activateService(app), text: fill('app-activate.service', common) })
+    units.push({ name: activateService(app), text: fill('app-activate.service', { ...common, nonBlocking: waitsInAccept(config) ? undefined : 'yes' }) })
     units.push({ name: closeTemplate(app), text: fill('app-close@.target', common) })
   }
   units.push(...renderPreview(config, installation, holdfast))
@@ -102,7 +102,7 @@ function renderPreview({ app, preview: { address } }: Config, { scope }: Install
  */
 export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'drain' | 'start'>, { app, isPrivate }: { app: string; isPrivate: boolean }): string {
   const sockets = isPrivate ? `Sockets=${app}@%i.socket\n` : ''
-  return `# Written at the handover, for this generation alone. Drop-ins of your own come after it.\n[Service]\n${sockets}${nonBlocking(config)}TimeoutStopSec=${stopTimeout(config)}\n`
+  return `# Written at the handover, for this generation alone. Drop-ins of your own come after it.\n[Service]\n${sockets}${waitsInAccept(config) ? '' : 'NonBlocking=yes\n'}TimeoutStopSec=${stopTimeout(config)}\n`
 }
 
 /**
@@ -110,9 +110,7 @@ export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'd
  * them share (systemd.service(5), `NonBlocking=`). Cleared, it would have those that serve hang in accept(2) until the new
  * process has set it again: node does, unless it dies before. Another program may want its accept(2) to wait.
  */
-function nonBlocking(config: Pick<Config, 'command' | 'env' | 'start'>): string {
-  return isNode(config) || config.start.standby ? 'NonBlocking=yes\n' : ''
-}
+const waitsInAccept = (config: Pick<Config, 'command' | 'start'>): boolean => !isNode(config) && !config.start.standby
 
 /** Of an older instance, once something waits for its end: read before the admin's own drop-ins. */
 export function renderEndDropIn(app: string): string {
