@@ -11,10 +11,12 @@ const takesValue = new Set([
  * variable NODE_OPTIONS. False where that cannot be seen, as inside a shell's words or in `env_file`.
  */
 export function hasPreload({ command, env }: Pick<Config, 'command' | 'env'>): boolean {
-  const [program = '', ...args] = command
-  const isNode = /(?:^|\/)node(?:js)?$/.test(program)
-  return (isNode && importsRegister(args)) || importsRegister((env['NODE_OPTIONS'] ?? '').split(/\s+/).filter(Boolean))
+  const [, ...args] = command
+  return (isNode({ command }) && importsRegister(args)) || importsRegister((env['NODE_OPTIONS'] ?? '').split(/\s+/).filter(Boolean))
 }
+
+/** Whether a command runs node, as far as that can be seen. */
+export const isNode = ({ command: [program = ''] }: Pick<Config, 'command'>): boolean => /(?:^|\/)node(?:js)?$/.test(program)
 
 /** Looks at the options in front of the script. */
 function importsRegister(args: readonly string[]): boolean {

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { listInstanceFolders } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
 import { makeRunFolder } from '../release/run-folder.js'
-import { readState } from '../release/state.js'
+import { readState, type Live } from '../release/state.js'
 import { isHeldBack, letIn } from '../release/standby.js'
 import { clearStopReason } from '../release/stop-reason.js'
 import { appService, instanceUnit, processNumbers } from '../units/names.js'
@@ -52,21 +52,34 @@ export async function activateApp(app: InstalledApp): Promise<void> {
 export async function reviveBesideHeld(app: InstalledApp): Promise<void> {
   const { paths, story } = app
   const { live, held } = readState(paths)
-  if (live === undefined || held === undefined || !(await isStarted(app)) || (await isTrying(app)) || (await someInstance(app))) return
+  if (live === undefined || held === undefined || !(await isStarted(app))) return
+  // Canaries answer, but are few.
+  const others = (await observeInstances(app.systemd, paths.app)).filter((instance) => instance.generation !== held.generation)
+  if (others.some(isUp)) return
   story.tell('live-revived', `Generation ${live.generation}, which is live, has ended while generation ${held.generation} is held: starting it again.`, live)
   await reviveLive(app)
 }
 
 /** Starts the live generation from the files that it has. @returns whether it became ready */
-export async function reviveLive({ paths, systemd }: InstalledApp): Promise<boolean> {
+export async function reviveLive(app: InstalledApp): Promise<boolean> {
+  const { paths, systemd } = app
   const { live } = readState(paths)
   if (live === undefined || !hasFiles(paths, live.generation)) return false
-  const processes = processNumbers(live.processes)
-  const instances = processes.map((process) => ({ generation: live.generation, process }))
+  const { ok } = await systemd.run('start', prepareLive(app, live))
+  return ok || (await observeInstances(systemd, paths.app)).some((instance) => answers(paths, instance))
+}
+
+/** The same without waiting for it: what still drains is started when it has ended. */
+export async function queueLive(app: InstalledApp, live: Live): Promise<void> {
+  if (hasFiles(app.paths, live.generation)) await app.systemd.queueStart(prepareLive(app, live))
+}
+
+/** Whatever is left of the order to stop, or of a standby. @returns the units */
+function prepareLive({ paths }: InstalledApp, { generation, processes }: Live): string[] {
+  const instances = processNumbers(processes).map((process) => ({ generation, process }))
   clearStopReason(paths, instances)
   letIn(paths, instances)
-  const { ok } = await systemd.run('start', processes.map((n) => instanceUnit(paths.app, live.generation, n)))
-  return ok || (await observeInstances(systemd, paths.app)).some((instance) => answers(paths, instance))
+  return instances.map(({ process }) => instanceUnit(paths.app, generation, process))
 }
 
 const serviceState = async ({ systemd, paths }: InstalledApp): Promise<string | undefined> =>

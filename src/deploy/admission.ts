@@ -3,7 +3,7 @@ import { HoldfastError } from '../errors.js'
 import { judgeAdmission, type AdmissionFacts } from './admission-judge.js'
 import { availableMemory, memoryOf, type MemoryTables } from './admission-memory.js'
 import type { InstalledApp } from './app.js'
-import { isDraining, isServing, isUp, type RunningInstance } from './observe.js'
+import { answers, isDraining, isServing, isUp, type RunningInstance } from './observe.js'
 
 /** What a handover is about to start, and what runs. */
 export interface AdmissionRequest {
@@ -22,7 +22,7 @@ export interface AdmissionRequest {
  */
 export async function requireAdmission(app: InstalledApp, request: AdmissionRequest, cgroup = '/sys/fs/cgroup'): Promise<void> {
   const { config, paths } = app
-  if (!request.instances.some(isServing)) return
+  if (!request.instances.some((instance) => answers(paths, instance))) return
   const refusal = judgeAdmission(paths.app, await measure(app, request, { proc: app.proc ?? '/proc', cgroup }), config.admission)
   if (refusal === undefined) return
   const holdfast = holdfastCommand(paths)

@@ -112,6 +112,7 @@ export async function runAfterDrain(app: InstalledApp): Promise<0 | 1> {
 
 /** The `ExecStopPost=` of the unit: who wanted to start it while it still ran has started nothing. */
 export async function lookAgain(app: InstalledApp): Promise<void> {
+  await reviveBesideHeld(app)
   const { afterDrain, live } = readState(app.paths)
   if (afterDrain === undefined || afterDrain.begun !== undefined || live?.release !== afterDrain.release) return
   if (await isDue(app, afterDrain)) await app.systemd.queueStart([afterDrainService(app.paths.app)])

@@ -29,10 +29,10 @@ export function findProblems(observation: AppObservation): Problem[] {
 }
 
 /** What of a deploy was not done, or not to its end. What runs is as it should be nevertheless, and so it is when the app is stopped. */
-export function findUnfinished({ paths, deploy, afterDrain, live, liveRelease }: AppObservation): Problem[] {
+export function findUnfinished({ paths, deploy, afterDrain, live, held, liveRelease }: AppObservation): Problem[] {
   const problems: Problem[] = []
-  // One whose release is live came to its end but for its last words.
-  if (deploy !== undefined && !deploy.isRunning && deploy.record !== undefined && (live === undefined || deploy.record.release !== live.release)) {
+  // One whose release is live, or held, came to its end but for its last words.
+  if (deploy !== undefined && !deploy.isRunning && deploy.record !== undefined && (live === undefined || deploy.record.release !== live.release) && deploy.record.id !== held?.id) {
     const { by, what, since, step } = deploy.record
     problems.push({
       what: `the deploy of ${what} by ${by}, begun at ${since}, was interrupted in step ${step}: ${deployService(paths.app)} no longer runs`,

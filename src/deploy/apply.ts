@@ -41,11 +41,11 @@ export async function releaseToApply(app: InstalledApp, state: State): Promise<R
   return id === undefined ? undefined : readRelease(app.paths, id)
 }
 
-/** Every process of the live generation serves, no other does, and the app's unit is as it should be. */
-export async function isAsRecorded({ paths, systemd }: InstalledApp, { live }: State, release: Release): Promise<boolean> {
+/** Every process of the live generation serves, no other does but canaries, and the app's unit is as it should be. */
+export async function isAsRecorded({ paths, systemd }: InstalledApp, { live, held }: State, release: Release): Promise<boolean> {
   if (live?.release !== release.id) return false
   const [service] = await systemd.show([appService(paths.app)])
-  const serving = (await observeInstances(systemd, paths.app)).filter((instance) => answers(paths, instance))
+  const serving = (await observeInstances(systemd, paths.app)).filter((instance) => answers(paths, instance) && instance.generation !== held?.generation)
   return (
     service?.active === 'active' &&
     serving.length === live.processes &&

@@ -35,13 +35,13 @@ export function judgeInterrupted(record: DeployRecord, state: State): Verdict {
  * the deploy that asks; its staging folder stays, and so does every one that a client still fills.
  * @param tell gets one sentence for each thing that was found
  */
-export async function recoverDeploy(app: InstalledApp, own: string | undefined, tell: (text: string) => void): Promise<void> {
+export async function recoverDeploy(app: InstalledApp, own: string | undefined, signal: AbortSignal, tell: (text: string) => void): Promise<void> {
   const { paths, story } = app
   // The hook after a drain is of a release that is live, and goes on.
   if (!(await runsAfterDrain(app))) await endHook(app)
   const record = readDeployRecord(paths)
   if (record !== undefined && record.id !== own) {
-    if (record.step === 'handover') await waitForHandover(app, record, tell)
+    if (record.step === 'handover') await waitForHandover(app, record, signal, tell)
     if (readOrder(paths)?.id === record.id) clearOrder(paths)
     const state = await openRecord(app)
     const verdict = judgeInterrupted(record, state)
@@ -66,13 +66,13 @@ export async function recoverDeploy(app: InstalledApp, own: string | undefined, 
 }
 
 /** A handover goes on without the deploy that ordered it: whether it goes live decides. */
-async function waitForHandover({ paths, systemd, config }: InstalledApp, { id }: DeployRecord, tell: (text: string) => void): Promise<void> {
+async function waitForHandover({ paths, systemd }: InstalledApp, { id }: DeployRecord, signal: AbortSignal, tell: (text: string) => void): Promise<void> {
   const unit = appService(paths.app)
   const isUnderWay = async (): Promise<boolean> => readOrder(paths)?.id === id && (await systemd.job(unit)) !== undefined
   if (!(await isUnderWay())) return
   tell('The handover that an interrupted deploy has ordered still goes on: waiting for its end.')
-  const deadline = Date.now() + config.start.timeoutMs + config.start.settleMs + 60_000
-  while ((await isUnderWay()) && Date.now() < deadline) await delay(100)
+  // However long: a bake may last hours, and each of its steps has an end of its own.
+  while (await isUnderWay()) await delay(100, undefined, { signal })
 }
 
 /** Metadata is written before its code appears: without the code it stands for nothing. */

@@ -72,6 +72,8 @@ export interface AbortRequest extends AnyRequest {
   generation: number
   /** As the end of a sentence. */
   reason: string
+  /** That its time is over: where somebody was sooner, nobody has to hear of it. Default false. */
+  isExpiry?: boolean
 }
 
 const idPattern = /^\d{8}-\d{6}-[0-9a-f]{6}$/

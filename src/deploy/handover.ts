@@ -1,6 +1,6 @@
 import { listInstanceFolders } from '../release/instance.js'
 import type { AppPaths } from '../release/paths.js'
-import { changeState, readState } from '../release/state.js'
+import { changeState } from '../release/state.js'
 import { requireAdmission } from './admission.js'
 import type { InstalledApp } from './app.js'
 import { chooseRelease } from './choose-release.js'
@@ -9,7 +9,7 @@ import { prepareInstances } from './instances.js'
 import { requireListeners } from './listeners.js'
 import { observeInstances } from './observe.js'
 import { openRecord } from './open-record.js'
-import { giveUp, goLive, keepHeld, restoreLive, type Outcome } from './outcome.js'
+import { giveUp, goLive, isRecorded, keepHeld, restoreLive, type Outcome } from './outcome.js'
 import { planHandover, type Handover } from './plan.js'
 import type { HandoverRequest } from './request.js'
 import { discard } from './retire.js'
@@ -54,18 +54,11 @@ export async function handOver(app: InstalledApp, request: HandoverRequest): Pro
     return await replaceLive(handover)
   } catch (error) {
     // What cannot be started, watched or recorded must not become live: a reboot would bring back the other one.
-    if (!isRecorded(paths, plan.generation)) await discard(app, plan.generation)
+    if (!isRecorded(paths, plan.generation, ['live', 'held'])) {
+      await restoreLive(app, state)
+      await discard(app, plan.generation)
+    }
     throw error
-  }
-}
-
-/** Where the record cannot be read, nobody knows: what runs, runs on, and the next handover converges. */
-function isRecorded(paths: AppPaths, generation: number): boolean {
-  try {
-    const { live, held } = readState(paths)
-    return live?.generation === generation || held?.generation === generation
-  } catch {
-    return true
   }
 }
 

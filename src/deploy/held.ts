@@ -3,10 +3,11 @@ import { holdfastCommand } from '../release/command-words.js'
 import { appendHistory, type HandoverKind } from '../release/history.js'
 import { changeState, readState, type Held, type State } from '../release/state.js'
 import { writeDropIn } from '../release/instance-drop-in.js'
-import { expiryTimer } from '../units/names.js'
+import { expiryService, expiryTimer, processNumbers } from '../units/names.js'
 import { renderEndDropIn } from '../units/render.js'
 import { readManifest } from '../release/manifest.js'
 import type { InstalledApp } from './app.js'
+import { keepBooks } from './book-keeping.js'
 import { notify } from './notify.js'
 import { isUp, observeInstances } from './observe.js'
 import type { HandoverOrder } from './request.js'
@@ -19,12 +20,20 @@ import { discard } from './retire.js'
 
 /** Records a generation as held, in the place of one that was held before. */
 export async function hold(app: InstalledApp, began: State, held: Held): Promise<void> {
-  const { paths } = app
+  const { paths, systemd } = app
   await wakeAtEndOfLive(app, began)
-  changeState(paths, began, (now) => ({ ...now, held }))
-  if (began.held !== undefined) await discardHeld(app, began.held, { reason: `generation ${held.generation} is held in its place` })
-  await cancelExpiry(app)
-  if (held.expires !== undefined) await setExpiry(app, held)
+  // As it is by now: somebody may have discarded it meanwhile.
+  let before: Held | undefined
+  changeState(paths, began, (now) => {
+    before = now.held
+    return { ...now, held }
+  })
+  await keepBooks(app, `Generation ${held.generation} is held`, async () => {
+    if (before !== undefined) await discardHeld(app, before, { reason: `generation ${held.generation} is held in its place` })
+    // With the client of an expiry that waits for the end of this, and would be told that it came too late.
+    await systemd.run('stop', [expiryTimer(paths.app), expiryService(paths.app)])
+    await setExpiry(app, held)
+  })
 }
 
 /** Why, and by whom. */
@@ -43,7 +52,7 @@ export async function discardHeld(app: InstalledApp, held: Held, cause: Cause): 
   recordDiscarded(app, held, cause)
 }
 
-/** The same for one whose instances are told to drain by somebody else, or have ended. */
+/** Tells of it, and writes it into the history. */
 function recordDiscarded(app: InstalledApp, held: Held, { reason, by, kind = 'abort' }: Cause): void {
   const { paths, story } = app
   const at = new Date().toISOString()
@@ -59,9 +68,11 @@ function recordDiscarded(app: InstalledApp, held: Held, { reason, by, kind = 'ab
 /** A hold is over: by its promotion, in a bake that went wrong, or as another generation went live, which has it drain. */
 export async function endHold(app: InstalledApp, held: Held | undefined, { live }: { live?: number }): Promise<void> {
   if (held === undefined) return
-  forget(app, held)
-  await cancelExpiry(app)
-  if (live !== undefined && live !== held.generation) recordDiscarded(app, held, { reason: `generation ${live} is live by now` })
+  await keepBooks(app, `Generation ${held.generation} is no longer held`, async () => {
+    forget(app, held)
+    await cancelExpiry(app)
+    if (live !== undefined && live !== held.generation) recordDiscarded(app, held, { reason: `generation ${live} is live by now` })
+  })
 }
 
 /** What is to be promoted, as long as it is what somebody meant. @throws HoldfastError `state-changed` */
@@ -102,21 +113,23 @@ function forget({ paths }: Pick<InstalledApp, 'paths'>, held: Held): void {
  */
 async function wakeAtEndOfLive({ paths, systemd }: InstalledApp, { live }: State): Promise<void> {
   if (live === undefined) return
-  const instances = (await observeInstances(systemd, paths.app)).filter((instance) => instance.generation === live.generation && isUp(instance))
-  for (const instance of instances) writeDropIn(paths, instance, renderEndDropIn(paths.app), 'end')
-  if (instances.length > 0) await systemd.daemonReload()
+  const { generation, processes } = live
+  for (const process of processNumbers(processes)) writeDropIn(paths, { generation, process }, renderEndDropIn(paths.app), 'end')
+  await systemd.daemonReload()
 }
 
+/** @throws HoldfastError `systemd-failed` where systemd does not take the timer */
 async function setExpiry({ paths, node, systemd }: InstalledApp, { generation, expires }: Held): Promise<void> {
   const { app, scope } = paths
   const cli = readManifest(paths)?.cli
   if (cli === undefined || expires === undefined) return
-  await systemd.runTransient([
+  const { ok, message } = await systemd.runTransient([
     '--collect', `--unit=${expiryTimer(app).replace(/\.timer$/, '')}`, `--description=Discard what is held of ${app}`,
     `--on-active=${Math.max(1, Math.ceil((Date.parse(expires) - Date.now()) / 1000))}s`, '--timer-property=AccuracySec=1s',
     '--property=SyslogIdentifier=holdfast',
     '--', node, cli, ...(scope === 'user' ? ['--user'] : []), 'abort', app, '--wait', `--expired=${generation}`,
   ])
+  if (!ok) throw new HoldfastError('systemd-failed', `generation ${generation} will not be discarded at ${expires}: ${message}`)
 }
 
 const cancelExpiry = async ({ paths, systemd }: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<void> => {

@@ -36,7 +36,7 @@ export type Outcome =
   | { outcome: 'live' | 'held' | 'aborted'; release: string; generation: number }
   /** `--migrate-only`: the hooks have run, and what is live is as it was. */
   | { outcome: 'migrated' }
-  /** Of an apply: what is recorded serves already, or nothing is recorded. */
+  /** Of an apply: what is recorded serves already, or nothing is recorded. Of an expiry: somebody was sooner. */
   | { outcome: 'unchanged'; release?: string; generation?: number }
 
 /**
@@ -51,7 +51,7 @@ export async function operate(app: InstalledApp, request: OperationRequest, log:
   log.tell({ type: 'deploy', kind: request.kind, id: request.id, app: app.paths.app, by: request.by, what: request.what, at: work.since, steps: [...steps] })
   let began: State | undefined
   try {
-    await recoverDeploy(app, request.id, (text) => log.note(text))
+    await recoverDeploy(app, request.id, signal, (text) => log.note(text))
     began = await openRecord(app)
     log.keepRecord({ id: request.id, kind: request.kind, by: request.by, what: request.what, since: work.since, step: steps[0] ?? stepNames[0], ...(began.live === undefined ? {} : { began: began.live.release }) })
     work.wasStarted = await isStarted(app)

@@ -66,7 +66,7 @@ export function writeResult(paths: AppPaths, id: string, result: OrderResult): v
 async function judge({ paths, systemd }: InstalledApp, order: HandoverOrder): Promise<OrderResult> {
   clearOrder(paths)
   const { live, held } = readState(paths)
-  if (order.hold !== undefined && held?.id === order.id) {
+  if (held?.id === order.id) {
     return { kind: 'held', generation: held.generation, release: held.release, durationMs: Date.now() - Date.parse(order.since) }
   }
   if (live?.release === order.release && live.since >= order.since) {

@@ -1,12 +1,14 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { explainSystemError, HoldfastError } from '../errors.js'
-import { changeState, type Held, type State } from '../release/state.js'
-import { reviveLive } from './activate.js'
+import type { AppPaths } from '../release/paths.js'
+import { changeState, readState, type Held, type State } from '../release/state.js'
+import { queueLive, reviveLive } from './activate.js'
 import { prepareAfterDrain, wakeAfterDrain, withAfterDrain } from './after-drain.js'
 import type { InstalledApp } from './app.js'
 import type { Failed } from './candidate.js'
 import { guardListeners } from './guard.js'
 import { endHold, hold } from './held.js'
-import { isUp, observeInstances, servingGeneration } from './observe.js'
+import { isServing, isUp, observeInstances, servingGeneration, type RunningInstance } from './observe.js'
 import type { Handover } from './plan.js'
 import { keepRecord } from './record.js'
 import { discard, retireAllBut } from './retire.js'
@@ -30,14 +32,17 @@ export async function goLive(handover: Handover): Promise<Outcome> {
   const release = choice.release.id
   const live = { generation, release, processes: choice.config.processes, since: new Date().toISOString() }
   await prepareAfterDrain(handover)
+  // As it is by now: somebody may have discarded it meanwhile.
+  let ended: Held | undefined
   changeState(app.paths, state, (now) => {
-    const { held: _, ...rest } = withAfterDrain(now, handover)
+    const { held, ...rest } = withAfterDrain(now, handover)
+    ended = held
     return { ...rest, live, wanted: release }
   })
   const durationMs = performance.now() - begin
   tellLive(handover, durationMs)
   tellStillUp(handover, await retireAllBut(app, generation))
-  await endHold(app, state.held, { live: generation })
+  await endHold(app, ended, { live: generation })
   await guardListeners(app)
   await keepRecord(handover, { outcome: 'live', durationMs })
   await wakeAfterDrain(handover)
@@ -59,6 +64,8 @@ export async function keepHeld(handover: Handover, kind: Held['kind'], processes
     ...(expiresMs === undefined ? {} : { expires: new Date(since.getTime() + expiresMs).toISOString() }),
   }
   await hold(app, state, held)
+  // To systemd the app runs from now on: no connection would bring back what is live.
+  if (state.live !== undefined && (await servingGeneration(app)) === undefined) await reviveLive(app)
   const durationMs = performance.now() - begin
   tellHeld(handover, held)
   await keepRecord(handover, { outcome: 'held', durationMs })
@@ -99,11 +106,33 @@ export async function giveUp(handover: Handover, failed: Failed, outcome: 'faile
   return { kind: 'failed', generation, release: choice.release.id, reason, log, serving }
 }
 
-/** Of the live generation, processes may have left already (`strategy = "rolling"`): before the new ones go, they come back. */
-export async function restoreLive(app: InstalledApp, { live }: State): Promise<void> {
+/** How long processes of the live generation may take to be back, beyond their start, in milliseconds: they may still be draining. */
+const backMs = 30_000
+
+/**
+ * Of the live generation, processes may have left already (`strategy = "rolling"`): before the new ones go, they come back. One
+ * that still drains comes back when it has ended, which may take long; no generation that has failed is kept until then.
+ */
+export async function restoreLive(app: InstalledApp, { live }: Pick<State, 'live'>): Promise<void> {
   if (live === undefined) return
-  const up = (await observeInstances(app.systemd, app.paths.app)).filter((instance) => instance.generation === live.generation && isUp(instance))
-  if (up.length > 0 && up.length < live.processes) await reviveLive(app)
+  const { paths, systemd } = app
+  const observeLive = async (): Promise<RunningInstance[]> => (await observeInstances(systemd, paths.app)).filter(({ generation }) => generation === live.generation)
+  const up = (await observeLive()).filter(isUp)
+  if (up.length === 0 || up.length >= live.processes) return
+  await queueLive(app, live)
+  for (const deadline = Date.now() + app.config.start.timeoutMs + backMs; Date.now() < deadline; await delay(100)) {
+    if ((await observeLive()).filter(isServing).length >= live.processes) return
+  }
+}
+
+/** Whether a generation is one of those in the record. Where that cannot be read, nobody knows: what runs, runs on, and the next handover converges. */
+export function isRecorded(paths: AppPaths, generation: number, as: readonly ('live' | 'held')[]): boolean {
+  try {
+    const state = readState(paths)
+    return as.some((one) => state[one]?.generation === generation)
+  } catch {
+    return true
+  }
 }
 
 /** Last of all: a full disk, which may be why it failed, must not keep that from being told. */

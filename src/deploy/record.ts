@@ -1,9 +1,9 @@
-import { explainSystemError, HoldfastError } from '../errors.js'
 import { appendHistory, type HistoryEntry } from '../release/history.js'
 import type { AppPaths } from '../release/paths.js'
 import { readState, type State } from '../release/state.js'
 import type { Release } from '../release/release.js'
 import { readRelease, removeUnfinished, writeRelease } from '../release/store.js'
+import { keepBooks } from './book-keeping.js'
 import type { Handover } from './plan.js'
 import type { HandoverRequest } from './request.js'
 import { tidy } from './tidy.js'
@@ -18,7 +18,7 @@ type Result = { durationMs: number } & (
 /** The book-keeping after the fact, whose own failure changes nothing of what is live. */
 export async function keepRecord(handover: Handover, { isStillHeld = false, ...result }: Result & { isStillHeld?: boolean }): Promise<void> {
   const { app, request, state, choice, plan } = handover
-  try {
+  await keepBooks(app, 'The handover is done', async () => {
     if (!isStillHeld && result.outcome !== 'held') markRelease(handover, result)
     appendHistory(app.paths, {
       at: new Date().toISOString(),
@@ -33,11 +33,7 @@ export async function keepRecord(handover: Handover, { isStillHeld = false, ...r
     await tidy(app)
     // Here alone: no other handover can be copying a folder now.
     removeUnfinished(app.paths)
-  } catch (thrown) {
-    const error = explainSystemError(thrown)
-    if (!(error instanceof HoldfastError)) throw error
-    app.story.tell('record-incomplete', `The handover is done, but not all of it could be written down: ${error.message}`)
-  }
+  })
 }
 
 /** A release that was good once stays good: that it failed today may be its database's fault. */

@@ -15,6 +15,12 @@ export async function closePrivateSockets(systemd: Systemd, app: string, instanc
   if (sockets.length > 0) await systemd.run('stop', sockets)
 }
 
+/** The same for every instance, also those that have ended: somebody who stops one leaves its sockets. */
+export async function closeAllPrivateSockets(systemd: Systemd, app: string): Promise<void> {
+  const sockets = await systemd.list(privateSocketPattern(app))
+  if (sockets.length > 0) await systemd.run('stop', sockets)
+}
+
 /** How long systemd may take to act on an order, in milliseconds; the drain itself is not waited for. */
 const orderMs = 20_000
 

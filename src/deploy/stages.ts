@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { holdBack } from '../release/standby.js'
+import { holdBack, isHeldBack, letIn } from '../release/standby.js'
 import { instanceUnit, processNumbers } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import { bake } from './bake.js'
 import { tryCandidate, watchWhile, type Failed, type Refusal } from './candidate.js'
 import { checkHealth } from './health.js'
 import { hasStandby } from './instances.js'
-import { letMembersIn, type Member } from './let-in.js'
-import { hasEnded, isUp, observeInstances } from './observe.js'
+import { letMembersIn, seeHeldBack, type Member } from './let-in.js'
+import { answers, hasEnded, isUp, observeInstances } from './observe.js'
 import type { Handover } from './plan.js'
 import { retire } from './retire.js'
 import { membersWords, tellLetIn, tellReady, tellReplaced } from './telling.js'
@@ -19,6 +19,9 @@ import { membersWords, tellLetIn, tellReady, tellReplaced } from './telling.js'
 
 /** How long a generation is watched once it is let in where no `bake.for` says so, in milliseconds: at most, and never longer than it had to settle. */
 const letInMs = 1_000
+
+/** How long an instance may tell nothing of itself where nothing else serves, in milliseconds. */
+const silentMs = 5_000
 
 /** How long the end of a drain is waited for before the next process is started, in milliseconds: see `replaceOneByOne`. */
 const drainMs = 30_000
@@ -37,11 +40,23 @@ export function firstOf(handover: Handover): Member[] {
   return membersOf(handover).slice(0, canaries ?? (isWhole ? choice.config.processes : 1))
 }
 
+/** How processes are brought up: see `bringUp`. */
+interface BringingUp {
+  /** Default: `start.settle`. */
+  settleMs?: number
+  /** They run already, or did, and are held back or let in as they were. Default false. */
+  areOld?: boolean
+}
+
 /** Starts processes and looks at them until they have settled, in standby where the app knows it. @returns what went wrong */
-export async function bringUp(handover: Handover, members: readonly Member[], { settleMs = handover.choice.config.start.settleMs } = {}): Promise<Failed | undefined> {
+export async function bringUp(handover: Handover, members: readonly Member[], { settleMs = handover.choice.config.start.settleMs, areOld = false }: BringingUp = {}): Promise<Failed | undefined> {
   const { app, choice } = handover
   const { start } = choice.config
-  if (hasStandby(app, choice.config)) holdBack(app.paths, members)
+  if (!areOld) {
+    // With the record lost, a number may be that of one of which a file was left.
+    if (hasStandby(app, choice.config)) holdBack(app.paths, members)
+    else letIn(app.paths, members)
+  }
   const verdict = await tryCandidate(app.systemd, {
     units: members.map(({ unit }) => unit),
     unitTimeoutMs: app.config.start.timeoutMs,
@@ -49,10 +64,21 @@ export async function bringUp(handover: Handover, members: readonly Member[], { 
     ...(start.timeoutMs < app.config.start.timeoutMs ? { startTimeoutMs: start.timeoutMs } : {}),
     settleMs,
     onReady: (afterMs) => tellReady(handover, members, { afterMs, settleMs }),
-    look: (signal) => askHealth(handover, members, signal),
+    look: async (signal) => (await askStandby(handover, members, signal)) ?? (await askHealth(handover, members, signal)),
   })
   return verdict.kind === 'failed' ? verdict : undefined
 }
+
+async function askStandby(handover: Handover, members: readonly Member[], signal: AbortSignal): Promise<Refusal | undefined> {
+  const { app, request } = handover
+  const isToBeHeld = request.from === 'order' && request.order.hold !== undefined
+  if (!isToBeHeld && !hasFallback(handover)) return undefined
+  const answer = await seeHeldBack(app, members.filter((member) => isHeldBack(app.paths, member)), { signal })
+  return answer.kind === 'as-expected' ? undefined : answer
+}
+
+/** Whether anything answers that could go on doing so: where nothing does, whatever comes up is better. */
+const hasFallback = ({ app, plan }: Handover): boolean => plan.retire.some((instance) => answers(app.paths, instance))
 
 async function askHealth(handover: Handover, instances: readonly Member[], signal: AbortSignal): Promise<Refusal | undefined> {
   const { app, choice: { config, release } } = handover
@@ -64,7 +90,8 @@ async function askHealth(handover: Handover, instances: readonly Member[], signa
 /** Lets processes accept beside the older ones, and watches them on real traffic (`[bake]`). @returns what went wrong */
 export async function letInAndBake(handover: Handover, fresh: readonly Member[]): Promise<Failed | undefined> {
   const { app, choice: { config, release }, plan, state } = handover
-  const isStandby = hasStandby(app, config)
+  // What was held when it was configured otherwise is to be let in all the same.
+  const isStandby = hasStandby(app, config) || fresh.some((member) => isHeldBack(app.paths, member))
   // Others have answered all the time while they settled.
   const forMs = config.bake.forMs ?? (isStandby ? Math.min(config.start.settleMs, letInMs) : 0)
   if (!isStandby && forMs === 0) return undefined
@@ -73,9 +100,10 @@ export async function letInAndBake(handover: Handover, fresh: readonly Member[])
     .map(({ generation, process, state: { unit } }) => ({ generation, process, unit }))
   const who = membersWords(handover, fresh)
   return watchWhile(app.systemd, watched(app, fresh), async (signal) => {
-    const refusal = isStandby ? await letMembersIn(app, fresh, signal) : undefined
+    const refusal = isStandby ? await letAllIn(handover, fresh, signal) : undefined
     if (refusal !== undefined) return refusal
     tellLetIn(handover, older.length === 0 ? `${who} let in.` : `${who} let in beside generation ${state.live?.generation}, and watched for ${forMs / 1000} s.`)
+    if (!hasFallback(handover)) return undefined
     const verdict = await bake(app, {
       bake: config.bake, ...(config.health === undefined ? {} : { health: config.health }), config, release, fresh: [...fresh], older, forMs, signal,
       tell: (text) => tellLetIn(handover, text),
@@ -84,11 +112,21 @@ export async function letInAndBake(handover: Handover, fresh: readonly Member[])
   })
 }
 
+async function letAllIn(handover: Handover, members: readonly Member[], signal: AbortSignal): Promise<Refusal | undefined> {
+  if (hasFallback(handover)) {
+    const answer = await letMembersIn(handover.app, members, { signal })
+    return answer.kind === 'as-expected' ? undefined : answer
+  }
+  const answer = await letMembersIn(handover.app, members, { signal, silentMs })
+  // After a boot, say, with a release from before there was a standby: it serves.
+  return answer.kind === 'otherwise' ? answer : undefined
+}
+
 /** Brings the remaining processes up when the first have stood their bake: as `strategy` says. @returns what went wrong */
 export async function bringRest(handover: Handover, rest: readonly Member[]): Promise<Failed | undefined> {
   if (rest.length === 0) return undefined
   if (handover.choice.config.strategy === 'rolling') return replaceOneByOne(handover, rest)
-  return (await bringUp(handover, rest)) ?? (await letIn(handover, rest))
+  return (await bringUp(handover, rest)) ?? (await letRestIn(handover, rest))
 }
 
 /**
@@ -106,7 +144,7 @@ async function replaceOneByOne(handover: Handover, rest: readonly Member[]): Pro
       await retire(app, [leaving])
       await waitForEnd(app, leaving.state.unit)
     }
-    const failed = (await bringUp(handover, [member])) ?? (await letIn(handover, [member]))
+    const failed = (await bringUp(handover, [member])) ?? (await letRestIn(handover, [member]))
     if (failed !== undefined) return failed
   }
   return undefined
@@ -119,9 +157,10 @@ async function waitForEnd({ systemd, paths }: InstalledApp, unit: string): Promi
   }
 }
 
-async function letIn({ app, choice }: Handover, members: readonly Member[]): Promise<Failed | undefined> {
+async function letRestIn(handover: Handover, members: readonly Member[]): Promise<Failed | undefined> {
+  const { app, choice } = handover
   if (!hasStandby(app, choice.config)) return undefined
-  return watchWhile(app.systemd, watched(app, members), (signal) => letMembersIn(app, members, signal))
+  return watchWhile(app.systemd, watched(app, members), (signal) => letAllIn(handover, members, signal))
 }
 
 const watched = (app: InstalledApp, members: readonly Member[]): { units: string[]; unitTimeoutMs: number } => ({

@@ -19,11 +19,12 @@ export async function tidy({ paths, systemd }: Pick<InstalledApp, 'paths' | 'sys
   const ended = instances.filter((instance) => hasEnded(instance) && instance.generation !== live?.generation && instance.generation !== held?.generation)
   await closePrivateSockets(systemd, paths.app, ended)
   const inUse = releasesInUse(paths, instances)
-  const running = new Set(left.map(({ generation }) => generation))
-  for (const folder of listInstanceFolders(paths)) {
-    if (!running.has(folder.generation) && folder.generation !== live?.generation) removeInstance(paths, folder)
-  }
-  pruneStopReasons(paths, new Set(left.map(({ generation, process }) => `${generation}.${process}`)))
+  const kept = new Set([...left.map(({ generation }) => generation), live?.generation, held?.generation])
+  const folders = listInstanceFolders(paths)
+  for (const folder of folders) if (!kept.has(folder.generation)) removeInstance(paths, folder)
+  // A process of what is held that somebody has stopped is still held back when it comes again.
+  const waiting = folders.filter(({ generation }) => generation === held?.generation)
+  pruneStopReasons(paths, new Set([...left, ...waiting].map(({ generation, process }) => `${generation}.${process}`)))
   const { remove } = planPrune({ releases: listReleases(paths), history: readHistory(paths), live: live?.release }, inUse, releasesKept)
   for (const { id } of remove) dropRelease(paths, id)
 }

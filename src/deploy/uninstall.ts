@@ -8,11 +8,12 @@ import { installedApps, readManifest, type Manifest } from '../release/manifest.
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { removeRelease } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { activateService, afterDrainService, appService, deployService, drainService, hookService, shutdownService, isListenerSocket } from '../units/names.js'
+import { activateService, afterDrainService, appService, deployService, drainService, expiryService, expiryTimer, hookService, shutdownService, isListenerSocket } from '../units/names.js'
 import { cacheFolders } from './hook-unit.js'
 import { writtenFiles } from './install.js'
 import { closeListeners } from './listener-close.js'
 import { isDraining, isUp, observeInstances } from './observe.js'
+import { closeAllPrivateSockets } from './retire.js'
 import { isCatalog, updateCatalog } from './system-files.js'
 import { checkUnedited } from './unedited.js'
 import { markUninstall } from './uninstall-mark.js'
@@ -107,6 +108,7 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
     await closeListeners(systemd, app, sockets, manifest.units.map(({ name }) => name))
     await systemd.run('stop', [activateService(app)])
   }
+  await closeAllPrivateSockets(systemd, app)
   const left = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
   if (left.length > 0) await systemd.run('stop', left.map(({ state }) => state.unit))
   await stopDeploy(app, systemd)
@@ -117,7 +119,7 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
   })
 }
 
-const stopDeploy = (app: string, systemd: Systemd): Promise<void> => stopLoaded([deployService(app), hookService(app), afterDrainService(app)], systemd)
+const stopDeploy = (app: string, systemd: Systemd): Promise<void> => stopLoaded([expiryTimer(app), expiryService(app), deployService(app), hookService(app), afterDrainService(app)], systemd)
 
 /** Units that come and go: systemctl(1) takes a name that it does not know for a failure. */
 async function stopLoaded(units: readonly string[], systemd: Systemd): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Config, Listener } from '../config/model.js'
-import { hasPreload } from '../config/preload.js'
+import { hasPreload, isNode } from '../config/preload.js'
 import { HoldfastError } from '../errors.js'
 import { commandWord, plainValue, timeSpan } from './escape.js'
 import { activateService, afterDrainService, appService, closeTemplate, drainService, previewService, previewSocket, privateTemplate, shutdownService, socketUnit, templateUnit } from './names.js'
@@ -61,7 +61,7 @@ export function renderUnits(config: Config, installation: Installation): UnitFil
     })),
   ]
   if (sockets !== undefined) {
-    units.push({ name: activateService(app), text: fill('app-activate.service', common) })
+    units.push({ name: activateService(app), text: fill('app-activate.service', { ...common, nonBlocking: waitsInAccept(config) ? undefined : 'yes' }) })
     units.push({ name: closeTemplate(app), text: fill('app-close@.target', common) })
   }
   units.push(...renderPreview(config, installation, holdfast))
@@ -100,10 +100,17 @@ function renderPreview({ app, preview: { address } }: Config, { scope }: Install
  * What of an instance's unit belongs to its generation: the template may be rewritten while it runs, and a release may
  * have another command than the installed one.
  */
-export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'drain'>, { app, isPrivate }: { app: string; isPrivate: boolean }): string {
+export function renderInstanceDropIn(config: Pick<Config, 'command' | 'env' | 'drain' | 'start'>, { app, isPrivate }: { app: string; isPrivate: boolean }): string {
   const sockets = isPrivate ? `Sockets=${app}@%i.socket\n` : ''
-  return `# Written at the handover, for this generation alone. Drop-ins of your own come after it.\n[Service]\n${sockets}TimeoutStopSec=${stopTimeout(config)}\n`
+  return `# Written at the handover, for this generation alone. Drop-ins of your own come after it.\n[Service]\n${sockets}${waitsInAccept(config) ? '' : 'NonBlocking=yes\n'}TimeoutStopSec=${stopTimeout(config)}\n`
 }
+
+/**
+ * At each start, systemd sets or clears O_NONBLOCK of the sockets that it hands over, and by that of those that all who have
+ * them share (systemd.service(5), `NonBlocking=`). Cleared, it would have those that serve hang in accept(2) until the new
+ * process has set it again: node does, unless it dies before. Another program may want its accept(2) to wait.
+ */
+const waitsInAccept = (config: Pick<Config, 'command' | 'start'>): boolean => !isNode(config) && !config.start.standby
 
 /** Of an older instance, once something waits for its end: read before the admin's own drop-ins. */
 export function renderEndDropIn(app: string): string {

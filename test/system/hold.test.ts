@@ -113,6 +113,7 @@ it('goes when another release is live, or when its time is over', async () => {
   expect((await held(app))?.expires).toMatch(/^\d{4}-/)
   await waitFor('its time is over', () => historyOf(app).at(-1)?.kind === 'abort', { timeoutMs: 20_000 })
   expect(await held(app)).toBeUndefined()
+  await waitFor('its abort is over', async () => (await units(`${app.name}-deploy.service`, 'active', 'activating', 'deactivating')).length === 0)
   expect(historyOf(app).at(-1)).toMatchObject({ kind: 'abort', by: 'its expiry', reason: 'its time was over' })
   await expectTruth(app, '1')
 })

@@ -7,6 +7,7 @@ import { requireAdmission } from '../../../src/deploy/admission.js'
 import { judgeAdmission, type AdmissionFacts } from '../../../src/deploy/admission-judge.js'
 import { availableMemory, memoryOf, type MemoryTables } from '../../../src/deploy/admission-memory.js'
 import { observeInstances } from '../../../src/deploy/observe.js'
+import { holdBack, letIn } from '../../../src/release/standby.js'
 import { makeApp, runInstance } from './app-on-disk.js'
 
 const MiB = 2 ** 20
@@ -118,5 +119,11 @@ describe('a handover', () => {
     runInstance(on, 'r2', 2, 'deactivating')
     on.systemd.set('shop@3.1.service', { active: 'failed' })
     await admit()
+    // What is held serves nobody.
+    runInstance(on, 'r2', 5)
+    holdBack(on.paths, [{ generation: 5, process: 1 }])
+    await admit()
+    letIn(on.paths, [{ generation: 5, process: 1 }])
+    await expect(admit()).rejects.toMatchObject({ code: 'not-admitted' })
   })
 })

@@ -11,6 +11,7 @@ import { handOver } from '../../../src/deploy/handover.js'
 import { operate, type Operation } from '../../../src/deploy/operation.js'
 import { writeResult } from '../../../src/deploy/order.js'
 import type { DeployEvent } from '../../../src/deploy/progress.js'
+import { promote } from '../../../src/deploy/promotion.js'
 import { recordRefusal } from '../../../src/deploy/record.js'
 import { endRequest, takeRequest, type HandoverOrder } from '../../../src/deploy/request.js'
 import type { Event } from '../../../src/deploy/story.js'
@@ -94,7 +95,8 @@ export const makeOrder = (id: string, over: Partial<HandoverOrder> = {}): Handov
 export function serveOrders({ app, paths, systemd }: AppOnDisk): void {
   systemd.onRestart = async () => {
     const { request } = takeRequest(paths, 0)
-    const result = await handOver(app, request).catch((error: unknown) => {
+    const isPromotion = request.from === 'order' && request.order.promote !== undefined
+    const result = await (isPromotion ? promote(app, request, request.order.promote as number) : handOver(app, request)).catch((error: unknown) => {
       if (!(error instanceof HoldfastError)) throw error
       recordRefusal(paths, request, error.message, 0)
       return { kind: 'failed' as const, reason: error.message, log: [], serving: undefined }

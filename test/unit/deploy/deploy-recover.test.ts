@@ -7,6 +7,7 @@ import { ownIdentity } from '../../../src/deploy/deploy-owner.js'
 import { readDeployRecord, writeDeployRecord, type DeployRecord } from '../../../src/deploy/deploy-record.js'
 import { judgeInterrupted, recoverDeploy } from '../../../src/deploy/deploy-recover.js'
 import { listAbandoned, makeStaging, newDeployId, readRequest, stagingFolder, type DeployRequest } from '../../../src/deploy/deploy-request.js'
+import { readOrder, writeOrder } from '../../../src/deploy/request.js'
 import { readHistory } from '../../../src/release/history.js'
 import type { AppPaths } from '../../../src/release/paths.js'
 import { readState, type Live, type State } from '../../../src/release/state.js'
@@ -73,7 +74,7 @@ describe('the next deploy', () => {
     writeStateFile({ version: 1, generation: 4, wanted: 'new', live: live('old') })
     writeDeployRecord(paths, record({ release: 'new', step: 'record' }))
     const [told, said]: string[][] = [[], []]
-    await recoverDeploy(makeApp(told as string[]), 'own', (text) => void said?.push(text))
+    await recoverDeploy(makeApp(told as string[]), 'own', new AbortController().signal, (text) => void said?.push(text))
     expect(readState(paths)).toMatchObject({ wanted: 'old', live: { release: 'old' } })
     expect(readDeployRecord(paths)).toBeUndefined()
     expect(told).toEqual(['deploy-interrupted'])
@@ -82,12 +83,36 @@ describe('the next deploy', () => {
     expect(readdirSync(paths.releases).sort()).toEqual(['new', 'new.json', 'old', 'old.json'])
   })
 
+  it('waits for the handover of one, however long it watches its new generation, and no longer than it is let', async () => {
+    writeStateFile({ version: 1, generation: 5, wanted: 'new', live: live('old') })
+    writeDeployRecord(paths, record({ release: 'new', step: 'handover' }))
+    writeOrder(paths, { id: record().id, release: 'new', kind: 'deploy', since: record().since, afterDrain: false })
+    const app = makeApp([])
+    const stop = new AbortController()
+    let asked = 0
+    app.systemd.job = async () => {
+      if ((asked += 1) === 3) stop.abort()
+      return 'restart'
+    }
+    await expect(recoverDeploy(app, undefined, stop.signal, () => {})).rejects.toMatchObject({ name: 'AbortError' })
+    expect([readState(paths).wanted, readDeployRecord(paths)?.id, readOrder(paths)?.id]).toEqual(['new', record().id, record().id])
+
+    app.systemd.job = async () => {
+      if ((asked += 1) < 6) return 'restart'
+      writeStateFile({ version: 1, generation: 5, wanted: 'new', live: live('new') })
+      return undefined
+    }
+    const said: string[] = []
+    await recoverDeploy(app, undefined, new AbortController().signal, (text) => void said.push(text))
+    expect(said.at(-1)).toContain('its release new is live')
+  })
+
   it('leaves one that went live as it is', async () => {
     addRelease('new')
     writeStateFile({ version: 1, generation: 5, wanted: 'new', live: live('new') })
     writeDeployRecord(paths, record({ release: 'new', step: 'handover' }))
     const said: string[] = []
-    await recoverDeploy(makeApp([]), undefined, (text) => void said.push(text))
+    await recoverDeploy(makeApp([]), undefined, new AbortController().signal, (text) => void said.push(text))
     expect(said[0]).toContain('its release new is live')
     expect(readHistory(paths)).toEqual([])
     expect(readState(paths).wanted).toBe('new')
@@ -97,7 +122,7 @@ describe('the next deploy', () => {
   it('removes metadata whose code never came', async () => {
     addRelease('new', { code: false })
     writeDeployRecord(paths, record({ release: 'new', step: 'seal' }))
-    await recoverDeploy(makeApp([]), undefined, () => {})
+    await recoverDeploy(makeApp([]), undefined, new AbortController().signal, () => {})
     expect(readdirSync(paths.releases)).toEqual([])
   })
 
@@ -109,7 +134,7 @@ describe('the next deploy', () => {
     mkdirSync(`${stagingFolder(paths, torn)}.${process.pid}.new`)
     mkdirSync(`${stagingFolder(paths, torn)}.4194304.new`)
     expect(listAbandoned(paths, own.id).sort()).toEqual([dead.id, torn, `${torn}.4194304.new`].sort())
-    await recoverDeploy(makeApp([]), own.id, () => {})
+    await recoverDeploy(makeApp([]), own.id, new AbortController().signal, () => {})
     expect(readdirSync(join(paths.state, 'staging')).sort()).toEqual([own.id, filled.id, `${torn}.${process.pid}.new`].sort())
     expect(readRequest(paths, own.id)).toMatchObject({ by: 'anna' })
     expect(() => readRequest(paths, '../x')).toThrow('cannot be read')
@@ -118,10 +143,10 @@ describe('the next deploy', () => {
   it('goes on with a record and a history that a power cut has torn', async () => {
     writeFileSync(join(paths.state, 'deploy.json'), '{"id":')
     appendFileSync(join(paths.state, 'history.jsonl'), '{"at"')
-    await recoverDeploy(makeApp([]), undefined, () => {})
+    await recoverDeploy(makeApp([]), undefined, new AbortController().signal, () => {})
     addRelease('new', { code: false })
     writeDeployRecord(paths, record({ release: 'new', step: 'seal' }))
-    await recoverDeploy(makeApp([]), undefined, () => {})
+    await recoverDeploy(makeApp([]), undefined, new AbortController().signal, () => {})
     expect(readHistory(paths)).toMatchObject([{ outcome: 'interrupted' }])
   })
 })

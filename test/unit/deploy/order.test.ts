@@ -66,6 +66,13 @@ describe('an order', () => {
   it('is a success where its release went live since', async () => {
     expect(await judged({ release: 'r2', since: '2026-02-01T00:00:01.000Z' })).toMatchObject({ kind: 'live', generation: 4, release: 'r2' })
   })
+  it('is one where what it brought up is held, and be it as canaries', async () => {
+    const on = makeApp()
+    const held = { generation: 5, release: 'r2', processes: 1, kind: 'canary', since: order.since, id: order.id, afterDrain: false } as const
+    bringUp(on, 'r1', 4, { generation: 5, held })
+    expect(await orderHandover(on.app, { ...order, canary: { processes: 1, auto: false } })).toMatchObject({ kind: 'held', generation: 5, release: 'r2' })
+    expect(await orderHandover(on.app, { ...order, id: '20260301-000000-abcdef', hold: {} })).toMatchObject({ kind: 'failed' })
+  })
   it('is none where its release was live before', async () => {
     expect(await judged({ release: 'r2', since: liveSince })).toMatchObject({ kind: 'failed', reason: 'the handover came to no end that it could tell', serving: 4 })
   })

@@ -106,8 +106,17 @@ it.each([
   const toml = `env = { ${env} }\n${drain}`
   expect(settings(render(toml).get('shop@.service'))).toContain(`TimeoutStopSec=${expected}`)
   const config = parseConfig(`app = "shop"\ncommand = ["node", "server.js"]\n${toml}`, { file: 'holdfast.toml' })
-  expect(settings(renderInstanceDropIn(config, { app: 'shop', isPrivate: false }))).toEqual([`TimeoutStopSec=${expected}`])
-  expect(settings(renderInstanceDropIn(config, { app: 'shop', isPrivate: true }))).toEqual(['Sockets=shop@%i.socket', `TimeoutStopSec=${expected}`])
+  expect(settings(renderInstanceDropIn(config, { app: 'shop', isPrivate: false }))).toEqual(['NonBlocking=yes', `TimeoutStopSec=${expected}`])
+  expect(settings(renderInstanceDropIn(config, { app: 'shop', isPrivate: true }))).toEqual(['Sockets=shop@%i.socket', 'NonBlocking=yes', `TimeoutStopSec=${expected}`])
+})
+
+it.each([
+  ['node', 'command = ["/usr/bin/node", "server.js"]', true],
+  ['a command that has the runtime', 'command = ["./server"]\n[start]\nstandby = true', true],
+  ['another program, whose accept(2) may have to wait', 'command = ["python3", "server.py"]', false],
+])('keeps the sockets of %s from blocking those who serve: %s', (_, toml, expected) => {
+  const config = parseConfig(`app = "shop"\n${toml}\n[listen]\nhttp = 8080\n`, { file: 'holdfast.toml' })
+  expect(settings(renderInstanceDropIn(config, { app: 'shop', isPrivate: false })).includes('NonBlocking=yes')).toBe(expected)
 })
 
 it('orders the unit of a shutdown after nothing: its start would wait for what it is to end', () => {
