@@ -6,7 +6,7 @@ import { bake } from './bake.js'
 import { tryCandidate, watchWhile, type Failed, type Refusal } from './candidate.js'
 import { checkHealth } from './health.js'
 import { hasStandby } from './instances.js'
-import { letMembersIn, type Member } from './let-in.js'
+import { checkHeldBack, letMembersIn, type Member } from './let-in.js'
 import { hasEnded, isUp, observeInstances } from './observe.js'
 import type { Handover } from './plan.js'
 import { retire } from './retire.js'
@@ -41,7 +41,8 @@ export function firstOf(handover: Handover): Member[] {
 export async function bringUp(handover: Handover, members: readonly Member[], { settleMs = handover.choice.config.start.settleMs } = {}): Promise<Failed | undefined> {
   const { app, choice } = handover
   const { start } = choice.config
-  if (hasStandby(app, choice.config)) holdBack(app.paths, members)
+  const isStandby = hasStandby(app, choice.config)
+  if (isStandby) holdBack(app.paths, members)
   const verdict = await tryCandidate(app.systemd, {
     units: members.map(({ unit }) => unit),
     unitTimeoutMs: app.config.start.timeoutMs,
@@ -49,7 +50,7 @@ export async function bringUp(handover: Handover, members: readonly Member[], { 
     ...(start.timeoutMs < app.config.start.timeoutMs ? { startTimeoutMs: start.timeoutMs } : {}),
     settleMs,
     onReady: (afterMs) => tellReady(handover, members, { afterMs, settleMs }),
-    look: (signal) => askHealth(handover, members, signal),
+    look: async (signal) => (isStandby ? await checkHeldBack(app, members, signal) : undefined) ?? askHealth(handover, members, signal),
   })
   return verdict.kind === 'failed' ? verdict : undefined
 }

@@ -1,6 +1,7 @@
 /** A release that is looked at before the switch: held, promoted, aborted, and what may happen to it meanwhile. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { ask, recorded, serverJs } from './apps.js'
 import { eventsOf, expectTruth, historyOf, makeInstalledApp, said, visitApp, type DeployedApp } from './deploys.js'
@@ -74,6 +75,37 @@ it('answers nothing public as long as it is held, and is gone after an abort', a
   expect(again.status).toBe(2)
   expect(said(again)).toContain(`no release of ${app.name} is held`)
   expect((await app.holdfast('promote')).status).toBe(2)
+})
+
+it('is held back also where systemd has made the run folder, on the way to the sockets of an instance started by hand', async () => {
+  const app = await makeInstalledApp('closed')
+  expectSuccess(await app.deploy(await app.tree('1')))
+  await systemctl('stop', app.name, `${app.name}-drain.service`)
+  // As after a reboot.
+  rmSync('/run/holdfast', { recursive: true })
+  await systemctl('start', instance(app, 1))
+  expect(statSync(`/run/holdfast/${app.name}`).mode & 0o777).toBe(0o700)
+  const traffic = visitApp(app)
+  await traffic.until(100)
+  expectSuccess(await app.deploy([await app.tree('2'), '--hold']))
+  await traffic.until((ledger) => ledger.requests > 300)
+  const ledger = await traffic.stop()
+  expect([ledger.failures, Object.keys(ledger.byRelease())]).toEqual([[], ['1']])
+})
+
+it('refuses a release that accepts though it is to be held back', async () => {
+  const app = await makeInstalledApp('old')
+  expectSuccess(await app.deploy(await app.tree('1')))
+  // As a runtime does that knows of no standby.
+  const server = await app.tree('2')
+  const text = readFileSync(join(server, 'holdfast.toml'), 'utf8')
+  writeFileSync(join(server, 'holdfast.toml'), text.replace('command = ["node", ', 'env = { NODE_OPTIONS = "--import=./old.js" }\ncommand = ["node", '))
+  writeFileSync(join(server, 'old.js'), 'delete process.env.HOLDFAST_HOLD_FILE\n')
+  const result = await app.deploy([server, '--hold'])
+  expect(result.status).toBe(1)
+  expect(said(result)).toContain(`${instance(app, 2)} accepts connections, though it was to be held back`)
+  await expectTruth(app, '1')
+  expect(await held(app)).toBeUndefined()
 })
 
 it('stays held when it crashes or is restarted by hand', async () => {
