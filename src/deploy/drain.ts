@@ -5,7 +5,7 @@ import type { InstalledUnits } from './app.js'
 import { closeListeners } from './listener-close.js'
 import { hasEnded, isUp, observeInstances } from './observe.js'
 import { clearFolderRequest, requestFolder } from './request.js'
-import { closePrivateSockets } from './retire.js'
+import { closeAllPrivateSockets, closePrivateSockets } from './retire.js'
 
 /**
  * The `ExecStop=` of the drain unit. On a restart of the app nothing stops; on a stop the listeners
@@ -30,6 +30,7 @@ export async function drainApp({ units, paths, systemd, story }: InstalledUnits)
     await closeListeners(systemd, app, sockets, units)
     await systemd.run('stop', [activateService(app)])
   }
+  await closeAllPrivateSockets(systemd, app)
   const begin = performance.now()
   for (;;) {
     const left = (await observeInstances(systemd, app)).filter((instance) => !hasEnded(instance))

@@ -15,6 +15,12 @@ export async function closePrivateSockets(systemd: Systemd, app: string, instanc
   if (sockets.length > 0) await systemd.run('stop', sockets)
 }
 
+/** The same for all of an app that is to stop: also of an instance that has ended long ago, which a connection would start again. */
+export async function closeAllPrivateSockets(systemd: Systemd, app: string): Promise<void> {
+  const open = await systemd.list(privateSocketPattern(app))
+  if (open.length > 0) await systemd.run('stop', open)
+}
+
 /** How long systemd may take to act on an order, in milliseconds; the drain itself is not waited for. */
 const orderMs = 20_000
 

@@ -4,6 +4,7 @@ import type { Systemd } from '../systemd/systemd.js'
 import { closeListeners } from './listener-close.js'
 import { isDraining, isUp } from './observe.js'
 import { observeApp, type ObservedInstance } from './observe-app.js'
+import { closeAllPrivateSockets } from './retire.js'
 
 export type StopOutcome =
   /** `killed`: units that did not end by themselves before their deadline. */
@@ -25,7 +26,10 @@ export async function stopApp(
   const { service, drain, listeners, instances } = before
   const draining = new Set<string>()
   // Of an inactive drain unit systemd runs no ExecStop=: what it would have stopped is named here.
-  if (drain.active !== 'active') await closeListeners(systemd, app, before.units.filter(isListenerSocket), before.units)
+  if (drain.active !== 'active') {
+    await closeListeners(systemd, app, before.units.filter(isListenerSocket), before.units)
+    await closeAllPrivateSockets(systemd, app)
+  }
   await systemd.queueStop([
     service.unit,
     drain.unit,

@@ -214,3 +214,27 @@ it('replaces processes one by one', async () => {
   expect(await recorded(app)).toMatchObject({ live: { generation: 2 } })
   expect((await traffic.stop()).failures).toEqual([])
 }, 240_000)
+
+it('leaves no private socket open, which a connection could start an instance by', async () => {
+  const app = await makeInstalledApp('leftover')
+  const open = (): Promise<string[]> => units(`${app.name}@*.socket`, 'active')
+  expectSuccess(await app.deploy(await app.tree('1')))
+  // Its socket stays: only Holdfast closes it.
+  await systemctl('stop', instance(app, 1))
+  expect(await open()).toHaveLength(1)
+  expectSuccess(await app.holdfast('stop'))
+  expect(await open()).toEqual([])
+
+  // Beside an app that is stopped, as far as systemd knows.
+  await systemctl('start', instance(app, 1))
+  expect(await open()).toHaveLength(1)
+  expectSuccess(await app.holdfast('stop'))
+  expect(await open()).toEqual([])
+
+  await systemctl('start', app.name)
+  expectSuccess(await app.deploy([await app.tree('2'), '--hold', '--expires', '1h']))
+  await systemctl('stop', instance(app, 3))
+  expect(await units(`${app.name}-expiry.*`, 'active')).toHaveLength(1)
+  expectSuccess(await holdfast('uninstall', app.name))
+  expect([...(await open()), ...(await units(`${app.name}-*`))]).toEqual([])
+})
