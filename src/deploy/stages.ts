@@ -41,8 +41,9 @@ export function firstOf(handover: Handover): Member[] {
 export async function bringUp(handover: Handover, members: readonly Member[], { settleMs = handover.choice.config.start.settleMs } = {}): Promise<Failed | undefined> {
   const { app, choice } = handover
   const { start } = choice.config
-  const isStandby = hasStandby(app, choice.config)
-  if (isStandby) holdBack(app.paths, members)
+  // What runs already may have been let in before, by a promotion that was killed.
+  const heldBack = hasStandby(app, choice.config) ? await withoutRunning(app, members) : []
+  holdBack(app.paths, heldBack)
   const verdict = await tryCandidate(app.systemd, {
     units: members.map(({ unit }) => unit),
     unitTimeoutMs: app.config.start.timeoutMs,
@@ -50,9 +51,14 @@ export async function bringUp(handover: Handover, members: readonly Member[], { 
     ...(start.timeoutMs < app.config.start.timeoutMs ? { startTimeoutMs: start.timeoutMs } : {}),
     settleMs,
     onReady: (afterMs) => tellReady(handover, members, { afterMs, settleMs }),
-    look: async (signal) => (isStandby ? await checkHeldBack(app, members, signal) : undefined) ?? askHealth(handover, members, signal),
+    look: async (signal) => (await checkHeldBack(app, heldBack, signal)) ?? askHealth(handover, members, signal),
   })
   return verdict.kind === 'failed' ? verdict : undefined
+}
+
+async function withoutRunning({ systemd, paths }: InstalledApp, members: readonly Member[]): Promise<Member[]> {
+  const up = (await observeInstances(systemd, paths.app)).filter(isUp).map(({ state }) => state.unit)
+  return members.filter(({ unit }) => !up.includes(unit))
 }
 
 async function askHealth(handover: Handover, instances: readonly Member[], signal: AbortSignal): Promise<Refusal | undefined> {

@@ -215,6 +215,19 @@ it('replaces processes one by one', async () => {
   expect((await traffic.stop()).failures).toEqual([])
 }, 240_000)
 
+it('is promoted also where the first promotion was killed in its bake, with what it had let in', async () => {
+  const app = await makeHolding('killed', { tables: '[bake]\nfor = "4s"\n' })
+  const process = await show(instance(app, 2), 'MainPID')
+  const promotion = app.holdfast('promote')
+  await waitFor('it is let in', async () => /Generation 2 accepts connections beside generation 1/.test(await journal(app.name)), { timeoutMs: 30_000 })
+  await systemctl('kill', '--signal=SIGKILL', `${app.name}.service`)
+  await promotion
+  await waitFor('it is live', async () => (await recorded(app)).live?.generation === 2, { timeoutMs: 60_000 })
+  await expectTruth(app, '2')
+  expect(await show(instance(app, 2), 'MainPID')).toEqual(process)
+  expect(await held(app)).toBeUndefined()
+})
+
 it('leaves no private socket open, which a connection could start an instance by', async () => {
   const app = await makeInstalledApp('leftover')
   const open = (): Promise<string[]> => units(`${app.name}@*.socket`, 'active')
