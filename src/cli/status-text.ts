@@ -73,10 +73,23 @@ export function heldText(status: Pick<AppStatus, 'app' | 'scope'>, { generation,
 
 export function handoverText(last: NonNullable<AppStatus['lastHandover']>, live: number | undefined, now: number): string {
   const { at, generation, release, outcome, reason, durationMs } = last
+  const took = `${(durationMs / 1000).toFixed(1)} s`
   const what = generation === live ? '' : release === null ? 'refused, ' : `generation ${generation}, release ${release}, `
-  const why = outcome === 'live' || outcome === 'held' || outcome === 'migrated' ? '' : `: ${plainText(reason ?? 'no reason recorded')}`
-  return `${ago(at, now)}: ${what}${outcome} after ${(durationMs / 1000).toFixed(1)} s${why}`
+  const why = plainText(reason ?? 'no reason recorded')
+  const words: Record<typeof outcome, string> = {
+    'live': `live after ${took}`,
+    'held': `held after ${took}`,
+    'migrated': `migrated only, after ${took}`,
+    'failed': `failed after ${took}: ${why}`,
+    'rolled-back': `rolled back after ${took}: ${why}`,
+    'interrupted': `interrupted after ${took}: ${why}`,
+    'aborted': `discarded: ${why}`,
+  }
+  return `${ago(at, now)}: ${what}${words[outcome] ?? outcome}`
 }
+
+/** Whether a handover did not do what it was to do. */
+export const hasFailed = ({ outcome }: Pick<NonNullable<AppStatus['lastHandover']>, 'outcome'>): boolean => outcome === 'failed' || outcome === 'rolled-back' || outcome === 'interrupted'
 
 function deployText({ kind, by, what, since, step }: NonNullable<AppStatus['deploy']>, now: number): string {
   if (since === null) return 'one has just begun'

@@ -183,6 +183,19 @@ it('units of an older version, which refuse no stop, are stopped by name', async
   expect(systemd.orders).toEqual(['stop shop-http.socket'])
 })
 
+it('where the unit that closes cannot be started, one is made', async () => {
+  const { systemd } = makeApp()
+  systemd.run = async (verb, units) => {
+    systemd.orders.push(`${verb} ${units.join(' ')}`)
+    return { ok: verb !== 'start', message: '' }
+  }
+  let made: readonly string[] = []
+  systemd.onTransient = (_, args) => ((made = args), {})
+  await closeListeners(systemd, 'shop', ['shop-http.socket', 'shop-admin.socket'], ['shop-close@.target'])
+  expect(systemd.orders).toEqual(['start shop-close@http.target shop-close@admin.target', 'stop shop-close@http.target shop-close@admin.target', 'transient '])
+  expect(made).toEqual(expect.arrayContaining(['--property=Conflicts=shop-http.socket', '--property=After=shop-http.socket', '--property=Conflicts=shop-admin.socket', '--property=After=shop-admin.socket']))
+})
+
 it('finds the sockets of this very process', async () => {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
