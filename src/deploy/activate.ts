@@ -47,12 +47,13 @@ export async function activateApp(app: InstalledApp): Promise<void> {
 
 /**
  * What is live has ended while another generation is held, which to systemd counts as running: no connection would start
- * anything. Where the app is started, it comes back at once.
+ * anything, and canaries would go on alone. Where the app is started, it comes back at once.
  */
 export async function reviveBesideHeld(app: InstalledApp): Promise<void> {
   const { paths, story } = app
   const { live, held } = readState(paths)
-  if (live === undefined || held === undefined || !(await isStarted(app)) || (await isTrying(app)) || (await someInstance(app))) return
+  if (live === undefined || held === undefined || !(await isStarted(app)) || (await isTrying(app))) return
+  if ((await observeInstances(app.systemd, paths.app)).some((instance) => isUp(instance) && instance.generation !== held.generation)) return
   story.tell('live-revived', `Generation ${live.generation}, which is live, has ended while generation ${held.generation} is held: starting it again.`, live)
   await reviveLive(app)
 }
