@@ -36,7 +36,7 @@ export async function abortCommand(given: string | undefined, options: ClientOpt
     return 0
   }
   const request = requestOf(name, held.generation, commandText(['abort', name], options))
-  const why = options.expired === undefined ? { reason: `${request.by} aborted it` } : { reason: 'its time was over', by: 'its expiry' }
+  const why = options.expired === undefined ? { reason: `${request.by} aborted it` } : { reason: 'its time was over', by: 'its expiry', isExpiry: true }
   return operateInUnit(app, { kind: 'abort', ...request, ...why }, {}, options)
 }
 

@@ -72,6 +72,8 @@ export interface AbortRequest extends AnyRequest {
   generation: number
   /** As the end of a sentence. */
   reason: string
+  /** It was not asked for by anybody: what is held no longer is none of its concern. */
+  isExpiry?: boolean
 }
 
 const idPattern = /^\d{8}-\d{6}-[0-9a-f]{6}$/

@@ -7,6 +7,7 @@ import { bringLive, prune } from './bring-live.js'
 import type { AbortRequest, PromoteRequest } from './deploy-request.js'
 import { discardHeld } from './held.js'
 import type { Operation, Outcome } from './operation.js'
+import { stepsOf } from './progress.js'
 
 /** The steps of a promotion: what is held goes live. Runs no hooks but, in the end, the one after the drain. */
 export async function promoteHeld(work: Operation<PromoteRequest>, began: State): Promise<Outcome> {
@@ -18,6 +19,11 @@ export async function promoteHeld(work: Operation<PromoteRequest>, began: State)
 /** Discards what is held. What is live is not touched. */
 export async function abortHeld(work: Operation<AbortRequest>, began: State): Promise<Outcome> {
   const { app, request, log } = work
+  // Promoted, or discarded, while this waited for the lock.
+  if (request.isExpiry === true && began.held?.generation !== request.generation) {
+    stepsOf.abort.forEach((step) => log.skip(step, `generation ${request.generation} is no longer held`))
+    return { outcome: 'unchanged' }
+  }
   const held = requireGeneration(app.paths, began, request.generation)
   log.nameRelease(held.release)
   await log.run('discard', async (telling) => {
