@@ -135,9 +135,9 @@ const moments: Record<string, Moment> = {
   'while its health is asked': { options: health, comes: (app) => waitFor('it is asked', () => existsSync(askedFile(app)), quick), next: 'retry' },
   'just after it was let in': { comes: letIn('2.1'), next: 'restart' },
   'in its bake': { options: baking(4), comes: (_, traffic) => traffic.until((ledger) => ledger.answeredBy('2') > 50), next: 'retry' },
-  'in its bake (again)': { options: baking(2), comes: (_, traffic) => traffic.until((ledger) => ledger.answeredBy('2') > 50), next: 'apply' },
+  'in its bake along with its deploy': { options: baking(4), comes: (_, traffic) => traffic.until((ledger) => ledger.answeredBy('2') > 50), next: 'apply' },
   'after one of four was replaced': { options: rolling, comes: letIn('2.2'), next: 'retry' },
-  'after three of four were replaced': { options: rolling, comes: letIn('2.4'), next: 'apply' },
+  'after three of four were replaced': { options: rolling, comes: (app) => waitFor('the last is started', async () => (await activeState(instance(app, '2.4'))) !== 'inactive', quick), next: 'apply' },
   'while the older processes come back': {
     options: rolling, ends: '1', next: 'restart',
     release: { before: `${healthy.before}\nif (process.env.HOLDFAST_INSTANCE.endsWith('.4')) throw new Error('no room')` },
@@ -156,8 +156,7 @@ it.each(Object.entries(moments))('a handover that is killed %s', { timeout: 150_
   await traffic.until(50)
   const deploying = app.deploy(source, { timeoutMs: 120_000 })
   await comes(app, traffic)
-  if (next === 'apply') await killDeploy(app)
-  await killHandover(app)
+  await Promise.all([killHandover(app), ...(next === 'apply' ? [killDeploy(app)] : [])])
   if (next === 'restart') await systemctl('restart', app.name)
   const result = await deploying
   expect(result.status, said(result)).toBe(ends === '2' ? 0 : 1)
@@ -249,7 +248,7 @@ it.each(Object.entries(stops))('a stop %s ends everything, and a start brings ba
 })
 
 it('a deploy that is killed holds its release all the same, and so does its promotion', { timeout: 120_000 }, async () => {
-  const app = await makeLive('client', baking(1))
+  const app = await makeLive('client', baking(6))
   const traffic = visitApp(app)
   const deploying = app.deploy([await app.tree('2', healthy), '--hold'], { timeoutMs: 60_000 })
   await waitFor('it is ready', isBack(app, '2.1'), quick)
