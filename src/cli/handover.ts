@@ -28,7 +28,14 @@ export async function handover(name: string, options: GlobalOptions & { reload?:
 
   const [service] = await app.systemd.show([appService(name)])
   const restarts = service?.restarts ?? 0
-  const { request, retries } = takeRequest(app.paths, restarts)
+  const begin = performance.now()
+  let taken: ReturnType<typeof takeRequest>
+  try {
+    taken = takeRequest(app.paths, restarts)
+  } catch (error) {
+    return refuse(app, { from: 'record' }, error, begin)
+  }
+  const { request, retries } = taken
   // systemd's own pause does not grow before version 254. A restart by hand ends this one.
   if (retries > 1) await delay(Math.min(longestRestartMs, restartMs * 2 ** (retries - 1)) - restartMs)
   const status = request.from === 'order' ? await tryOrder(app, request) : await tryHandover(app, request)
@@ -51,18 +58,23 @@ async function tryHandover(app: InstalledApp, request: HandoverRequest, onEnd: (
     onEnd(outcome)
     if (outcome.kind !== 'failed') return 0
     return outcome.serving === undefined ? await statusOfFailure(app) : 1
-  } catch (thrown) {
-    const error = explainSystemError(thrown)
-    if (!(error instanceof HoldfastError)) throw error
-    let status = await statusOfFailure(app)
-    // A full disk at a boot: what is recorded has its files, and needs nothing written.
-    if (status === nothingServes && (await reviveLive(app))) status = 1
-    const hint = error.hint === undefined ? '' : `\nTry: ${error.hint}`
-    app.story.tell('deploy-failed', `No handover: ${error.message}${hint}`)
-    recordRefusal(app.paths, request, error.message, performance.now() - begin)
-    onEnd({ kind: 'failed', reason: error.message, log: [], serving: await servingGeneration(app), ...(error.hint === undefined ? {} : { hint: error.hint }) })
-    return status
+  } catch (error) {
+    return refuse(app, request, error, begin, onEnd)
   }
+}
+
+/** Nothing was handed over, for a reason of the machine's or of somebody's asking. @returns the exit status */
+async function refuse(app: InstalledApp, request: HandoverRequest, thrown: unknown, begin: number, onEnd: (result: OrderResult) => void = () => {}): Promise<number> {
+  const error = explainSystemError(thrown)
+  if (!(error instanceof HoldfastError)) throw error
+  let status = await statusOfFailure(app)
+  // A full disk at a boot: what is recorded has its files, and needs nothing written.
+  if (status === nothingServes && (await reviveLive(app))) status = 1
+  const hint = error.hint === undefined ? '' : `\nTry: ${error.hint}`
+  app.story.tell('deploy-failed', `No handover: ${error.message}${hint}`)
+  recordRefusal(app.paths, request, error.message, performance.now() - begin)
+  onEnd({ kind: 'failed', reason: error.message, log: [], serving: await servingGeneration(app), ...(error.hint === undefined ? {} : { hint: error.hint }) })
+  return status
 }
 
 /** With nothing up although a release is recorded as good, or wanted by somebody, systemd is to try again. */

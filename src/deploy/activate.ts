@@ -47,7 +47,7 @@ export async function activateApp(app: InstalledApp): Promise<void> {
 
 /**
  * What is live has ended while another generation is held, which to systemd counts as running: no connection would start
- * anything. Where the app is started, it comes back at once.
+ * anything, and canaries would go on alone. Where the app is started, it comes back at once.
  */
 export async function reviveBesideHeld(app: InstalledApp): Promise<void> {
   const { paths, story } = app

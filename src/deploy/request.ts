@@ -81,7 +81,12 @@ export function takeRequest(paths: AppPaths, restarts: number): { request: Hando
 /** The handover has ended, well or not: an automatic restart from now on brings up what is recorded. */
 export function endRequest(paths: AppPaths, restarts: number): void {
   clearOrder(paths)
-  writeAttempt(paths, { restarts, from: 'record' })
+  try {
+    writeAttempt(paths, { restarts, from: 'record' })
+  } catch {
+    // With /run full. What was handed over is: without a note, an automatic restart takes the record as well.
+    rmSync(attemptFile(paths), { force: true })
+  }
 }
 
 export function writeOrder(paths: AppPaths, order: HandoverOrder): void {

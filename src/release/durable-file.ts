@@ -55,7 +55,8 @@ function writeBeside(file: string, text: string | Uint8Array, mode: number): str
     fsyncSync(fd)
   } catch (error) {
     rmSync(temporary, { force: true })
-    throw error
+    // Of a write(2), node does not say to which file.
+    throw error instanceof Error ? Object.assign(error, { path: file }) : error
   } finally {
     closeSync(fd)
   }
