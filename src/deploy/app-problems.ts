@@ -118,11 +118,12 @@ function heldProblems({ paths, held, instances }: AppObservation): Problem[] {
   return [{ what: `generation ${held.generation} is recorded as held, but ${last === undefined ? 'nothing of it runs' : `${last.state.unit} ${describeEnd(last)}`}`, mend: `${holdfastCommand(paths)} abort ${paths.app}` }]
 }
 
-function crashProblems({ paths, live, instances }: AppObservation): Problem[] {
+function crashProblems({ paths, live, held, instances }: AppObservation): Problem[] {
   return instances
-    .filter((instance) => instance.generation === live?.generation && instance.state.active === 'activating' && instance.state.restarts > 0)
+    .filter((instance) => instance.state.restarts > 0 && (instance.generation === held?.generation || (instance.generation === live?.generation && instance.state.active === 'activating')))
     .map((instance) => ({
-      what: `${instance.state.unit} keeps ending: its last run ${describeEnd(instance)}; restarted ${times(instance.state.restarts)}`,
+      // What waits for a promotion has proved nothing yet: one crash is news.
+      what: instance.state.active === 'activating' ? `${instance.state.unit} keeps ending: its last run ${describeEnd(instance)}; restarted ${times(instance.state.restarts)}` : `${instance.state.unit}, which waits for a promotion, was restarted ${times(instance.state.restarts)}`,
       mend: `${journalctlCommand(paths)} -u ${instance.state.unit} -n 50`,
     }))
 }

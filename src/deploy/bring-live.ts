@@ -6,6 +6,7 @@ import { drainService } from '../units/names.js'
 import type { InstalledApp } from './app.js'
 import { StepError } from './deploy-hooks.js'
 import type { Operation } from './operation.js'
+import { servingGeneration } from './observe.js'
 import { orderHandover } from './order.js'
 import type { HandoverOrder } from './request.js'
 import { tidy } from './tidy.js'
@@ -23,8 +24,9 @@ export async function bringLive(work: Operation, began: State, release: Release,
     // A restart of the same release in the meantime is no other state: what this was planned upon still holds.
     if (now.live?.release !== began.live?.release) throw replaced(work, began, now)
     await refuseStopped(work)
+    if (isToWait(options)) await requireLive(work, now)
     // What is held is not wanted before somebody has looked at it.
-    return options.hold === undefined && options.canary?.auto !== false ? recordWanted(app.paths, now, release) : now
+    return isToWait(options) ? now : recordWanted(app.paths, now, release)
   })
   const { kind, generation } = await log.run('handover', (telling) => handOverTo(work, wanted, release, options, (text) => telling.result(text)))
   await prune(work)
@@ -33,6 +35,16 @@ export async function bringLive(work: Operation, began: State, release: Release,
 
 /** How a release is brought up: see `HandoverOrder`. */
 export type Bringing = Pick<HandoverOrder, 'afterDrain' | 'hold' | 'canary' | 'promote'>
+
+const isToWait = ({ hold, canary }: Bringing): boolean => hold !== undefined || canary?.auto === false
+
+/** Of an app that is stopped, what waits would open the listeners, and a connection would start what was live before. */
+async function requireLive({ app, request }: Operation, { live }: State): Promise<void> {
+  if (live === undefined || (await servingGeneration(app)) !== undefined) return
+  throw new HoldfastError('usage', `nothing of ${app.paths.app} serves, and what is to wait for a promotion waits beside what is live`, {
+    hint: `${systemctlCommand(app.paths)} start ${app.paths.app}   # then: ${request.again}`,
+  })
+}
 
 /** Whoever stops an app while a deploy of it runs does not expect it back. */
 async function refuseStopped({ app, request, wasStarted }: Operation): Promise<void> {

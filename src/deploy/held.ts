@@ -95,7 +95,7 @@ export async function forgetLostHeld(app: InstalledApp, state: State): Promise<S
   if (left.some(isUp)) return state
   forget(app, held)
   await cancelExpiry(app)
-  recordDiscarded(app, held, { reason: 'nothing of it runs any more, since the machine was started anew or the app was stopped' })
+  recordDiscarded(app, held, { reason: 'nothing of it runs any more: the machine was started anew, or the app or this one was stopped' })
   return readState(app.paths)
 }
 

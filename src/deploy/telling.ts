@@ -60,7 +60,7 @@ export function tellHeld(handover: Handover, { expires, kind, processes }: Held)
   const { paths } = app
   const [command, name] = [holdfastCommand(paths), paths.app]
   const until = expires === undefined ? '' : ` It is discarded at ${expires}.`
-  const serves = state.live === undefined ? 'nothing is live yet' : `generation ${state.live.generation} serves on`
+  const serves = state.live === undefined ? 'nothing is live yet, so that connections wait for it' : `generation ${state.live.generation} serves on`
   notify(app, eventOf(handover, { event: 'held' }))
   const what = kind === 'hold' ? 'is held: it runs' : `has ${processes} of ${choice.config.processes} processes that answer`
   app.story.tell('held', `Generation ${plan.generation}, release ${choice.release.id}, ${what}, and ${serves}.${until} To look at it: ${command} preview ${name}; then ${command} promote ${name}, or ${command} abort ${name}.`, fieldsOf(handover))
