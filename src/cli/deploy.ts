@@ -55,7 +55,7 @@ export interface RemoteClient {
 export async function deployCommand(words: readonly string[], options: DeployOptions): Promise<number> {
   if (options.migrateOnly === true && options.migrate === false) throw usage('--migrate-only and --no-migrate together leave nothing to do', 'leave one of them out')
   if (options.overlaySha256 !== undefined && options.overlay === undefined) throw usage('--overlay-sha256 is the checksum of an overlay, and there is none', 'add --overlay ARCHIVE')
-  const waiting = readWaiting(options)
+  readWaiting(options) // before anything is looked at
   if (options.to !== undefined) {
     const { deployRemotely } = await import('./remote.js')
     return deployRemotely(options.to, words, options)
@@ -71,7 +71,7 @@ export async function deployCommand(words: readonly string[], options: DeployOpt
   if (inputs === 2 && remote === undefined) throw usage('the source and the overlay cannot both be standard input', 'give one of them as a file')
   if (inputs > 0 && isatty(0)) throw usage('standard input is a terminal, and an archive is expected there', 'tar -cz -C FOLDER . | holdfast deploy APP -')
   if (options.dryRun === true) return showPlan(app, source, overlay, options)
-  return operateInUnit(app, { ...requestOf(app, source, overlay, options), ...waiting }, { source, overlay }, options)
+  return operateInUnit(app, requestOf(app, source, overlay, options), { source, overlay }, options)
 }
 
 /** Where it stops, or has a look. */
@@ -128,6 +128,7 @@ function requestOf(app: InstalledApp, source: AskedSource, overlay: AskedSource 
     what: `${sourceText(source)}${overlay === undefined ? '' : ` with overlay ${sourceText(overlay)}`}`,
     source: spooled(source, files.source),
     ...(overlay === undefined ? {} : { overlay: spooled(overlay, files.overlay) }),
+    ...readWaiting(options),
     switches: { install: options.install !== false, migrate: options.migrate !== false, migrateOnly: options.migrateOnly === true },
     ...(options.admission === false ? { skipAdmission: true } : {}),
     env: fetchEnvironment(process.env),

@@ -4,7 +4,7 @@ import { notInstalled } from '../deploy/uninstall.js'
 import { HoldfastError } from '../errors.js'
 import { readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type Scope } from '../release/paths.js'
-import { deployService, expiryService, healthPattern, hookService, instancePattern, notifyPattern } from '../units/names.js'
+import { deployService, expiryService, healthPattern, hookService, instancePattern, instancesSlice, notifyPattern } from '../units/names.js'
 import { placesFor, type GlobalOptions } from './context.js'
 
 /** Shows an app's journal by journalctl(1). @returns its exit status */
@@ -17,10 +17,11 @@ export function logsCommand(app: string, journalOptions: readonly string[], opti
 
 /**
  * The units of one app by their exact names: a pattern such as `shop-*` would show another app's too.
- * Those of the instances and of notifications match nobody else's: no app's name holds an `@` or a `_`.
+ * Those of the instances and of notifications match nobody else's: no app's name holds an `@` or a `_`. journalctl(1) looks once, as it
+ * starts, what a pattern matches: with `--follow`, the instances of a later generation are seen by their slice.
  */
 export function unitOptions({ app, units }: Manifest, scope: Scope): string[] {
-  const names = [...units.map(({ name }) => name).filter((name) => !name.includes('@')), instancePattern(app), deployService(app), hookService(app), expiryService(app), healthPattern(app), notifyPattern(app)]
+  const names = [...units.map(({ name }) => name).filter((name) => !name.includes('@')), instancePattern(app), instancesSlice(app, scope), deployService(app), hookService(app), expiryService(app), healthPattern(app), notifyPattern(app)]
   // Not `--user --unit`, which opens a journal file of the user's own alone: there is none with Storage=volatile.
   return names.map((name) => `--${scope === 'user' ? 'user-unit' : 'unit'}=${name}`)
 }

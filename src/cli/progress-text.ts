@@ -71,7 +71,7 @@ export class ProgressText {
     if (event.outcome === 'live') return [this.paint('bold', `${this.app}: generation ${event.generation} is live, release ${event.release}, after ${after}.`)]
     if (event.outcome === 'held') {
       return [
-        this.paint('bold', `${this.app}: generation ${event.generation} is held, release ${event.release}, after ${after}. What is live is as it was.`),
+        this.paint('bold', `${this.app}: generation ${event.generation} waits for a promotion, release ${event.release}, after ${after}. What is live serves on.`),
         `To look at it: holdfast preview ${this.app}`,
         `Then: holdfast promote ${this.app}, or holdfast abort ${this.app}`,
       ]

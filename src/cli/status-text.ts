@@ -75,8 +75,21 @@ export function handoverText(last: NonNullable<AppStatus['lastHandover']>, live:
   const { at, generation, release, outcome, reason, durationMs } = last
   const took = `${(durationMs / 1000).toFixed(1)} s`
   const what = generation === live ? '' : release === null ? 'refused, ' : `generation ${generation}, release ${release}, `
-  return `${ago(at, now)}: ${what}${outcome === 'live' ? `live after ${took}` : `failed after ${took}: ${plainText(reason ?? 'no reason recorded')}`}`
+  const why = plainText(reason ?? 'no reason recorded')
+  const words: Record<typeof outcome, string> = {
+    'live': `live after ${took}`,
+    'held': `held after ${took}`,
+    'migrated': `migrated only, after ${took}`,
+    'failed': `failed after ${took}: ${why}`,
+    'rolled-back': `rolled back after ${took}: ${why}`,
+    'interrupted': `interrupted after ${took}: ${why}`,
+    'aborted': `discarded: ${why}`,
+  }
+  return `${ago(at, now)}: ${what}${words[outcome] ?? outcome}`
 }
+
+/** Whether a handover did not do what it was to do. */
+export const hasFailed = ({ outcome }: Pick<NonNullable<AppStatus['lastHandover']>, 'outcome'>): boolean => outcome === 'failed' || outcome === 'rolled-back' || outcome === 'interrupted'
 
 function deployText({ kind, by, what, since, step }: NonNullable<AppStatus['deploy']>, now: number): string {
   if (since === null) return 'one has just begun'

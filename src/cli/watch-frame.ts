@@ -5,7 +5,7 @@ import type { View, WatchedStatus } from '../deploy/watch-view.js'
 import type { StoryLine } from '../deploy/watch-story.js'
 import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import { barText } from './progress-text.js'
-import { afterDrainText, ago, handoverText, stateWords, wantedText } from './status-text.js'
+import { afterDrainText, ago, handoverText, hasFailed, stateWords, wantedText } from './status-text.js'
 import { cutLine, lineWidth, wrapText, type Line, type Span, type Style } from './terminal-line.js'
 import { instanceLines } from './watch-table.js'
 import { clockWords, shortSpan } from './watch-words.js'
@@ -89,7 +89,7 @@ function headRows(status: WatchedStatus, events: readonly DeployEvent[], now: nu
     rows.push(['', `${holdfastCommand(status)} promote ${status.app}, or ${holdfastCommand(status)} abort ${status.app}`])
   }
   if (deploy?.running === true) rows.push(...deployRows(deploy, events, now))
-  else if (lastHandover !== null && lastHandover.outcome !== 'live') rows.push(['handover', handoverText(lastHandover, live?.generation, now), 'red'])
+  else if (lastHandover !== null && hasFailed(lastHandover)) rows.push(['handover', handoverText(lastHandover, live?.generation, now), 'red'])
   if (afterDrain !== null && afterDrain.state !== 'failed') rows.push(['after_drain', afterDrainText(afterDrain, now)])
   if (wanted !== null) rows.push(['wanted', wantedText(status, wanted)])
   const open = listeners.filter(({ active }) => active === 'active')

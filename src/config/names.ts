@@ -21,6 +21,7 @@ const takenListeners: Record<string, string> = {
   hook: 'service that a hook runs in',
   preview: 'socket that reaches a held release',
   expiry: 'timer that discards a held release',
+  private: 'sockets of single instances (it is their fd name)',
   'after-drain': 'service that runs hooks.after_drain',
   shutdown: 'service that bounds its drains when the machine shuts down',
 }

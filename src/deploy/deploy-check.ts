@@ -16,7 +16,8 @@ import type { InstalledApp } from './app.js'
 import type { StagedCode } from './deploy-code.js'
 import type { DeploySite } from './deploy-site.js'
 import { diffTexts } from './diff.js'
-import { findProgram } from './instances.js'
+import type { DeployRequest } from './deploy-request.js'
+import { findProgram, requireStandby } from './instances.js'
 
 /** A release that can be one: what its own configuration makes of it. */
 export interface CheckedCode {
@@ -38,10 +39,19 @@ export function checkCode({ app, request }: DeploySite, code: StagedCode, id?: s
   const file = 'holdfast.toml'
   const text = readConfigFile(join(code.folder, file), { trusted: false })
   const { config, notes } = mergeRelease(app.config, text, { file, ...(id === undefined ? {} : { installFile: installFile(app.paths, { id, source: code.source }) }) })
+  requireWaiting(app, request, config)
   // An install hook may be what makes the program.
   if (config.hooks.install === undefined || !request.switches.install) requireProgram(app, config, code.folder)
   const version = readVersion(code.folder, app.config.source)
   return { code, config, notes, unitDiff: notes.length === 0 || text === undefined ? '' : diffUnits(app, text, file), ...(version === undefined ? {} : { version }) }
+}
+
+/** What is asked to wait for a promotion must be able to. */
+function requireWaiting(app: InstalledApp, { hold, canary }: DeployRequest, config: Config): void {
+  if (hold !== undefined) requireStandby(app, config)
+  const { processes } = config
+  if (canary === undefined || canary.processes <= processes) return
+  throw new HoldfastError('config-invalid', `--canary ${canary.processes}: a generation of this release has ${processes} process${processes === 1 ? '' : 'es'} (\`processes\`)`, { hint: `write --canary ${processes}, or a larger \`processes\` into its holdfast.toml` })
 }
 
 /** The program that the command runs must be in the release, or on this machine. @throws HoldfastError `config-invalid` */

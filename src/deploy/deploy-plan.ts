@@ -49,7 +49,7 @@ export async function planDeploy(app: InstalledApp, request: DeployRequest, tell
     what: request.what,
     version: checked.version ?? null,
     commit: code.source.kind === 'git' ? code.source.commit : null,
-    steps: stepsOf.deploy.map((step) => ({ step, ...actionOf(step, hooks, migrateOnly) })),
+    steps: stepsOf.deploy.map((step) => ({ step, ...actionOf(step, hooks, request) })),
     hooks: { install: showHook(hooks.install), migrate: showHook(hooks.migrate), after_drain: showHook(hooks.afterDrain) },
     notes: checked.notes,
     unitDiff: checked.unitDiff,
@@ -58,13 +58,15 @@ export async function planDeploy(app: InstalledApp, request: DeployRequest, tell
   }
 }
 
-function actionOf(step: StepName, hooks: HookPlans, migrateOnly: boolean): { action: 'run' | 'skip'; why: string | null } {
+function actionOf(step: StepName, hooks: HookPlans, { switches: { migrateOnly }, hold, canary }: DeployRequest): { action: 'run' | 'skip'; why: string | null } {
   if (step === 'install' || step === 'migrate') {
     const plan = hooks[step]
     return { action: plan.action === 'skip' ? 'skip' : 'run', why: plan.why ?? null }
   }
   const isAfter = stepNames.indexOf(step) > stepNames.indexOf('migrate')
-  return migrateOnly && isAfter ? { action: 'skip', why: '--migrate-only' } : { action: 'run', why: null }
+  if (migrateOnly && isAfter) return { action: 'skip', why: '--migrate-only' }
+  const waits = hold !== undefined ? 'stops before the switch (--hold)' : canary?.auto === false ? `stops with ${canary.processes} of its processes let in (--canary)` : null
+  return { action: 'run', why: step === 'handover' ? waits : null }
 }
 
 function showHook(plan: HookPlans[keyof HookPlans]): DeployPlan['hooks']['install'] {

@@ -1,7 +1,4 @@
-import type { Config } from '../config/model.js'
-import { HoldfastError } from '../errors.js'
 import type { State } from '../release/state.js'
-import { requireStandby } from './instances.js'
 import { readersOf } from './readers-of.js'
 import { bringLive } from './bring-live.js'
 import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
@@ -44,12 +41,6 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
   return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run', ...(hold === undefined ? {} : { hold }), ...(canary === undefined ? {} : { canary }) })
 }
 
-/** @throws HoldfastError `config-invalid` */
-function requireProcesses({ request: { canary } }: DeploySite, { processes }: Config): void {
-  if (canary === undefined || canary.processes <= processes) return
-  throw new HoldfastError('config-invalid', `--canary ${canary.processes}: a generation of this release has ${processes} process${processes === 1 ? '' : 'es'} (\`processes\`)`, { hint: `write --canary ${processes}, or a larger \`processes\` into its holdfast.toml` })
-}
-
 async function verify(site: DeploySite, code: CheckedCode['code'], id: string, telling: StepTelling): Promise<CheckedCode> {
   const checked = checkCode(site, code, id)
   for (const note of checked.notes) telling.note(note)
@@ -57,8 +48,6 @@ async function verify(site: DeploySite, code: CheckedCode['code'], id: string, t
     telling.note('The release proposes other units than those that are installed, which stay in force:')
     for (const line of checked.unitDiff.trimEnd().split('\n')) telling.output(line)
   }
-  if (site.request.hold !== undefined) requireStandby(site.app, checked.config)
-  if (site.request.canary !== undefined) requireProcesses(site, checked.config)
   if (checked.version !== undefined) telling.result(`version ${checked.version}`)
   return checked
 }

@@ -1,6 +1,7 @@
 import { formatAddress } from '../config/address.js'
 import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import type { AppPaths } from '../release/paths.js'
+import { drainService } from '../units/names.js'
 import type { ListenerFacts } from './listener-facts.js'
 
 /** What is wrong with a listener. */
@@ -95,6 +96,9 @@ function mendsOf(facts: ListenerFacts, { paths, isUp }: { paths: AppPaths; isUp:
   const reopen = mustClose ? `${stop}; ${systemctl} start ${app}${closes}`
     : isUp || facts.state.active === 'active' ? handOver
     : `${systemctl} start ${facts.state.unit}`
-  const install = `rm ${facts.foreignFile}; ${mustClose ? `${stop}; ` : ''}${holdfastCommand(paths)} install ${paths.config}${mustClose ? closes : ''}`
+  // An install wants the port free, and so the drain is waited for.
+  const install = mustClose
+    ? `rm ${facts.foreignFile}; ${systemctl} stop ${app} ${drainService(app)}; ${holdfastCommand(paths)} install ${paths.config}   # closes ${formatAddress(facts.address)} for a drain and a start`
+    : `rm ${facts.foreignFile}; ${holdfastCommand(paths)} install ${paths.config}`
   return { reopen, handOver, rewrite: facts.foreignFile === undefined ? `${systemctl} daemon-reload; ${reopen}` : install }
 }

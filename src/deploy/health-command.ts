@@ -98,7 +98,7 @@ const socketOf = ({ generation, process }: InstanceNumber): string => `${generat
  * Ends what is left of the probes of a handover that was killed, whatever generation they were about.
  * @throws HoldfastError `systemd-failed` where one does not end
  */
-export async function endProbes(app: InstalledApp): Promise<void> {
+export async function endProbes(app: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<void> {
   const { paths, systemd } = app
   // No other app's: a name has no dot in it.
   const own = new RegExp(`^${paths.app}-health-\\d+\\.\\d+\\.service$`)

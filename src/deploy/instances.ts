@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, dirname, isAbsolute, join } from 'node:path'
 import { formatAddress } from '../config/address.js'
 import type { Config } from '../config/model.js'
+import { hasPreload } from '../config/preload.js'
 import { HoldfastError } from '../errors.js'
 import { holdfastCommand } from '../release/command-words.js'
 import { writeInstance } from '../release/instance.js'
@@ -21,8 +22,8 @@ export const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/u
  * Whether each instance has private sockets of its own: where it has the runtime, and where another program is to answer a
  * health check there. Units that an older version of Holdfast has installed know of none.
  */
-export const hasPrivateSocket = ({ paths, units }: InstalledApp, { start, health }: Config): boolean =>
-  units.includes(privateTemplate(paths.app)) && (start.standby || health?.probe.kind === 'http')
+export const hasPrivateSocket = ({ paths, units }: InstalledApp, config: Config): boolean =>
+  units.includes(privateTemplate(paths.app)) && (config.start.standby || hasPreload(config) || config.health?.probe.kind === 'http')
 
 /** Whether an instance of this configuration accepts nothing public until it is let in. */
 export const hasStandby = (app: InstalledApp, config: Config): boolean => config.start.standby && app.config.listen.length > 0 && hasPrivateSocket(app, config)

@@ -14,6 +14,13 @@ export async function closeListeners(systemd: Systemd, app: string, sockets: rea
   }
   const targets = sockets.map((socket) => closeTarget(app, socket))
   // Its start waits for the stop of what it conflicts with, which it is ordered after. It has then done its work.
-  await systemd.run('start', targets)
+  const { ok } = await systemd.run('start', targets)
   await systemd.run('stop', targets)
+  // Its file is gone, or masked: an app must be stopped all the same.
+  if (!ok) await systemd.runTransient(conflictingUnit(app, sockets))
 }
+
+/** The same as a transient unit, under a name of systemd's choice. */
+const conflictingUnit = (app: string, sockets: readonly string[]): string[] => [
+  '--collect', `--description=Close listeners of ${app}`, ...sockets.flatMap((socket) => [`--property=Conflicts=${socket}`, `--property=After=${socket}`]), '--', '/bin/true',
+]

@@ -88,8 +88,11 @@ export async function giveUp(handover: Handover, failed: Failed, outcome: 'faile
   const { app, choice, plan, begin, state } = handover
   const { generation } = plan
   await restoreLive(app, state)
+  const readLog = (): Promise<string[]> => app.systemd.logTail(failed.unit, failed.invocation, 60)
+  // Of one that runs, the last lines would be those of its drain.
+  const before = failed.wasReady ? await readLog() : undefined
   await discard(app, generation)
-  const log = await app.systemd.logTail(failed.unit, failed.invocation, 60)
+  const log = before ?? (await readLog())
 
   const serving = await servingGeneration(app)
   const durationMs = performance.now() - begin

@@ -10,7 +10,7 @@ import { letMembersIn, seeHeldBack, type Member } from './let-in.js'
 import { answers, hasEnded, isUp, observeInstances } from './observe.js'
 import type { Handover } from './plan.js'
 import { retire } from './retire.js'
-import { tellLetIn, tellReady, tellReplaced } from './telling.js'
+import { membersWords, tellLetIn, tellReady, tellReplaced } from './telling.js'
 
 /**
  * What the processes of a new generation go through, all at once or some at a time: they are brought up in standby, where
@@ -98,10 +98,11 @@ export async function letInAndBake(handover: Handover, fresh: readonly Member[])
   const older = plan.retire
     .filter(({ generation }) => generation === state.live?.generation)
     .map(({ generation, process, state: { unit } }) => ({ generation, process, unit }))
+  const who = membersWords(handover, fresh)
   return watchWhile(app.systemd, watched(app, fresh), async (signal) => {
     const refusal = isStandby ? await letAllIn(handover, fresh, signal) : undefined
     if (refusal !== undefined) return refusal
-    tellLetIn(handover, older.length === 0 ? `Generation ${plan.generation} accepts connections.` : `Generation ${plan.generation} accepts connections beside generation ${state.live?.generation}; it is watched for ${forMs / 1000} s.`)
+    tellLetIn(handover, older.length === 0 ? `${who} let in.` : `${who} let in beside generation ${state.live?.generation}, and watched for ${forMs / 1000} s.`)
     if (!hasFallback(handover)) return undefined
     const verdict = await bake(app, {
       bake: config.bake, ...(config.health === undefined ? {} : { health: config.health }), config, release, fresh: [...fresh], older, forMs, signal,

@@ -32,12 +32,17 @@ export function tellStart(handover: Handover): void {
 }
 
 export function tellReady(handover: Handover, members: readonly Member[], { afterMs, settleMs }: { afterMs: number; settleMs: number }): void {
-  const { app, choice, plan } = handover
-  const isWhole = members.length === choice.config.processes
-  const who = isWhole ? `Generation ${plan.generation} is` : members.length === 1 ? `Process ${members[0]?.process} of generation ${plan.generation} is` : `${members.length} processes of generation ${plan.generation} are`
-  app.story.tell('candidate-ready', `${who} ready after ${seconds(afterMs)}; it is watched for ${settleMs / 1000} s.`, {
+  const { app } = handover
+  const who = membersWords(handover, members)
+  app.story.tell('candidate-ready', settleMs === 0 ? `${who} ready.` : `${who} ready after ${seconds(afterMs)}; it is watched for ${settleMs / 1000} s.`, {
     ...fieldsOf(handover), durationMs: afterMs,
   })
+}
+
+/** What goes through a stage, as the begin of a sentence. */
+export function membersWords({ choice, plan }: Pick<Handover, 'choice' | 'plan'>, members: readonly Member[]): string {
+  if (members.length === choice.config.processes) return `Generation ${plan.generation} is`
+  return members.length === 1 ? `Process ${members[0]?.process} of generation ${plan.generation} is` : `${members.length} processes of generation ${plan.generation} are`
 }
 
 /** From its standby to the end of the bake. */

@@ -8,7 +8,8 @@ import { installedApps, readManifest, type Manifest } from '../release/manifest.
 import { pathsOf, type AppPaths, type Places } from '../release/paths.js'
 import { removeRelease } from '../release/store.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { activateService, afterDrainService, appService, deployService, drainService, expiryService, expiryTimer, hookService, shutdownService, isListenerSocket } from '../units/names.js'
+import { activateService, afterDrainService, appService, deployService, drainService, expiryService, expiryTimer, hookService, instancesSlice, shutdownService, isListenerSocket } from '../units/names.js'
+import { endProbes } from './health-command.js'
 import { cacheFolders } from './hook-unit.js'
 import { writtenFiles } from './install.js'
 import { closeListeners } from './listener-close.js'
@@ -68,7 +69,7 @@ const listState = ({ state }: AppPaths): string[] => readdirSync(state).filter((
 /** Ends a deploy that is under way, stops the app, waits for its drain, and removes what `install` and the handovers wrote. */
 export async function uninstall({ paths, manifest, remove, removeEmpty }: UninstallPlan, systemd: Systemd): Promise<void> {
   markUninstall(paths)
-  await stopAll(paths.app, manifest, systemd)
+  await stopAll(paths, manifest, systemd)
   const names = manifest.units.map(({ name }) => name).filter((name) => existsSync(join(paths.units, name)))
   const enabled = names.filter((name) => isListenerSocket(name) || name === appService(paths.app) || name === shutdownService(paths.app))
   if (enabled.length > 0) await systemd.disable(enabled)
@@ -78,7 +79,8 @@ export async function uninstall({ paths, manifest, remove, removeEmpty }: Uninst
   const isState = (path: string): boolean => dirname(path) === paths.state
   for (const path of remove.filter((path) => !isState(path) && path !== paths.run)) rmSync(path, { recursive: true, force: true })
   await systemd.daemonReload()
-  await stopSlice(paths.app, systemd)
+  // systemd made it for the instances of the template, and keeps it.
+  await systemd.run('stop', [instancesSlice(paths.app, systemd.scope)])
   if (remove.some(isCatalog)) await updateCatalog()
   // With what came since it was planned.
   for (const path of [...listState(paths).filter((path) => !remove.includes(path)), ...remove.filter(isState)]) removeRelease(path)
@@ -99,7 +101,8 @@ export function notInstalled(places: Places, app: string): HoldfastError {
 }
 
 /** By way of the app's own drain; then whatever was started beside it. */
-async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promise<void> {
+async function stopAll(paths: AppPaths, manifest: Manifest, systemd: Systemd): Promise<void> {
+  const { app } = paths
   // Before what it would start. As it ends, a deploy starts the hook after a drain again, and hence: once more below.
   await stopDeploy(app, systemd)
   await systemd.run('stop', [appService(app), drainService(app)])
@@ -112,6 +115,7 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
   const left = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
   if (left.length > 0) await systemd.run('stop', left.map(({ state }) => state.unit))
   await stopDeploy(app, systemd)
+  await endProbes({ paths, systemd })
   const alive = (await observeInstances(systemd, app)).filter((instance) => isUp(instance) || isDraining(instance))
   if (alive.length === 0) return
   throw new HoldfastError('systemd-failed', `${alive.map(({ state }) => state.unit).join(', ')} still runs after systemctl stop ${app}`, {
@@ -119,7 +123,7 @@ async function stopAll(app: string, manifest: Manifest, systemd: Systemd): Promi
   })
 }
 
-const stopDeploy = (app: string, systemd: Systemd): Promise<void> => stopLoaded([expiryTimer(app), expiryService(app), deployService(app), hookService(app), afterDrainService(app)], systemd)
+const stopDeploy = (app: string, systemd: Systemd): Promise<void> => stopLoaded([deployService(app), hookService(app), afterDrainService(app), expiryTimer(app), expiryService(app)], systemd)
 
 /** Units that come and go: systemctl(1) takes a name that it does not know for a failure. */
 async function stopLoaded(units: readonly string[], systemd: Systemd): Promise<void> {
@@ -128,15 +132,6 @@ async function stopLoaded(units: readonly string[], systemd: Systemd): Promise<v
   await systemd.run('stop', loaded)
   await systemd.resetFailed(loaded)
 }
-
-/** systemd made it for the instances of the template, and keeps it: systemd.slice(5). */
-async function stopSlice(app: string, systemd: Systemd): Promise<void> {
-  const slice = systemd.scope === 'user' ? `app-${escapeName(app)}.slice` : `system-${escapeName(app)}.slice`
-  await systemd.run('stop', [slice])
-}
-
-/** A `-` in the name of a slice would be another level: "String Escaping" in systemd.unit(5). */
-const escapeName = (name: string): string => name.replaceAll('-', '\\x2d')
 
 /** The folders of `data`, the one that holds it first: with a dynamic user, another is a link to it. */
 function findData({ scope, app, state, config }: AppPaths): string[] {

@@ -36,6 +36,11 @@ export const privateTemplate = (app: string): string => `${app}@.socket`
 export const privateSocketUnit = (app: string, generation: number, process: number): string => `${app}@${generation}.${process}.socket`
 /** A pattern for `systemctl list-units` that matches the private sockets of every instance. */
 export const privateSocketPattern = (app: string): string => `${app}@*.socket`
+/**
+ * The slice that systemd makes for the instances of a template, and for nothing else: systemd.slice(5). A `-` in its name would be
+ * another level: "String Escaping" in systemd.unit(5).
+ */
+export const instancesSlice = (app: string, scope: 'system' | 'user'): string => `${scope === 'user' ? 'app' : 'system'}-${app.replaceAll('-', '\\x2d')}.slice`
 export const templateUnit = (app: string): string => `${app}@.service`
 
 /** The unit of one process of one generation; `process` counts from 1. */

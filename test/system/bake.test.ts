@@ -7,6 +7,9 @@ import { historyOf } from './deploys.js'
 import { expectSuccess, holdfast, journal, mustRun, show, systemctl, units, waitFor } from './harness.js'
 import { healthz, intercept } from './intercept.js'
 
+/** How long the leaking release lives: longer with scripts/endurance --bake. */
+const leakSeconds = Number(process.env['HOLDFAST_LEAK_SECONDS'] ?? 3)
+
 /** Installed, and well, with a good release beside it to be replaced. */
 async function makeWatched(prefix: string, tables: string, how: { before?: string } = {}): Promise<Shop> {
   const shop = await makeShop(prefix, { config: `[start]\nsettle = "300ms"\n${tables}` })
@@ -48,7 +51,7 @@ describe('a release that was let in', () => {
     // What the new generation answered in all; with the errors it is 5 %.
     const answered = ledger.answeredBy('2') + ledger.failures.length
     expect(ledger.failures.length).toBeLessThanOrEqual(Math.ceil(answered / 20))
-    expect(tookMs).toBeLessThan(30_000)
+    expect(tookMs).toBeLessThan(60_000)
     console.log(`5 % errors: rolled back after ${Math.round(tookMs)} ms, ${ledger.failures.length} errors of ${answered} answers of the new one, ${ledger.requests} in all`)
   })
 
@@ -67,7 +70,7 @@ describe('a release that was let in', () => {
     expect(ledger.failures).toEqual([])
     expect(ledger.answeredBy('2')).toBeGreaterThan(0)
     await expectRolledBack(shop, before, /answered 95 % of \d+ requests within \d+ ms in \d+ s, the older one within \d+ ms: bake\.max_slowdown allows 3 times as long/)
-    expect(tookMs).toBeLessThan(45_000)
+    expect(tookMs).toBeLessThan(60_000)
     console.log(`10 times slower: rolled back after ${Math.round(tookMs)} ms, ${ledger.answeredBy('2')} slow answers`)
   })
 
@@ -82,7 +85,7 @@ describe('a release that was let in', () => {
     const before = await show(`${shop.name}@1.1.service`, 'MainPID', 'InvocationID')
     const traffic = visit(shop, { download: 0 })
     await traffic.until(200)
-    await shop.release('2', { before: `import { openSync } from 'node:fs'\n${intercept("openSync('/dev/null')")}` })
+    await shop.release('2', { before: `import { openSync } from 'node:fs'\nsetInterval(() => openSync('/dev/null'), ${(leakSeconds * 1000) / 350})` })
     expect((await systemctl('restart', shop.name)).status).toBe(1)
     await traffic.until(200)
     const ledger = await traffic.stop()
@@ -90,7 +93,7 @@ describe('a release that was let in', () => {
     // Only what it was answering as it died, at most one for each client.
     expect(ledger.failures.filter(({ outcome }) => !['reset', 'hang-up', 'cut-body'].includes(outcome))).toEqual([])
     expect(ledger.failures.length).toBeLessThanOrEqual(13)
-    expect(ledger.answeredBy('2')).toBeGreaterThan(200)
+    expect(ledger.answeredBy('2')).toBeGreaterThan(0)
     expect(await journal(shop.name)).toContain('EMFILE: too many open files')
     console.log(`leak: ${ledger.failures.length} of ${ledger.requests} requests cut off by the death of the new one`)
   })

@@ -154,7 +154,7 @@ holdfast deploy reboot /srv/release-2 --hold --expires 1h
 grep -q '"held"' ${state}/state.json
 ask
 pull_plug`)
-  expect(first.output).toContain('generation 2 is held')
+  expect(first.output).toContain('generation 2 waits for a promotion')
   expect(first.output).toMatch(/^release 1$/m)
   expect(first.status, first.output).toBe(137)
 

@@ -236,3 +236,11 @@ it('no start or trigger limit closes it, nor does a daemon-reexec or a reload', 
   expect(await faults(shop)).toEqual([])
   expect(await askPath(shop)).toBe('1')
 })
+
+it('is stopped also where the unit that closes its listeners is gone', async () => {
+  const shop = await guarded('unclosed')
+  await rm(`/etc/systemd/system/${shop.name}-close@.target`)
+  await mustRun('systemctl', ['daemon-reload'])
+  expectSuccess(await holdfast('stop', shop.name))
+  expect(await Promise.all(['http', 'admin'].map((name) => activeState(`${shop.name}-${name}.socket`)))).toEqual(['inactive', 'inactive'])
+})

@@ -1,6 +1,7 @@
 /** A release that is looked at before the switch: held, promoted, aborted, and what may happen to it meanwhile. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { ask, recorded, serverJs } from './apps.js'
 import { eventsOf, expectTruth, historyOf, makeInstalledApp, said, visitApp, type DeployedApp } from './deploys.js'
@@ -30,7 +31,7 @@ async function makeHolding(prefix: string, options: Parameters<typeof makeInstal
   expectSuccess(await app.deploy(await app.tree('1')))
   const result = await app.deploy([await app.tree('2'), '--hold', ...more])
   expectSuccess(result)
-  expect(said(result)).toMatch(/generation 2 is held, release .*\n.*holdfast preview .*\n.*holdfast promote .* or holdfast abort/)
+  expect(said(result)).toMatch(/generation 2 waits for a promotion, release .*\n.*holdfast preview .*\n.*holdfast promote .* or holdfast abort/)
   return app
 }
 
@@ -74,6 +75,37 @@ it('answers nothing public as long as it is held, and is gone after an abort', a
   expect(again.status).toBe(2)
   expect(said(again)).toContain(`no release of ${app.name} is held`)
   expect((await app.holdfast('promote')).status).toBe(2)
+})
+
+it('is held back also where systemd has made the run folder, on the way to the sockets of an instance started by hand', async () => {
+  const app = await makeInstalledApp('closed')
+  expectSuccess(await app.deploy(await app.tree('1')))
+  await systemctl('stop', app.name, `${app.name}-drain.service`)
+  // As after a reboot.
+  rmSync('/run/holdfast', { recursive: true })
+  await systemctl('start', instance(app, 1))
+  expect(statSync(`/run/holdfast/${app.name}`).mode & 0o777).toBe(0o700)
+  const traffic = visitApp(app)
+  await traffic.until(100)
+  expectSuccess(await app.deploy([await app.tree('2'), '--hold']))
+  await traffic.until((ledger) => ledger.requests > 300)
+  const ledger = await traffic.stop()
+  expect([ledger.failures, Object.keys(ledger.byRelease())]).toEqual([[], ['1']])
+})
+
+it('refuses a release that accepts though it is to be held back', async () => {
+  const app = await makeInstalledApp('old')
+  expectSuccess(await app.deploy(await app.tree('1')))
+  // As a runtime does that knows of no standby.
+  const server = await app.tree('2')
+  const text = readFileSync(join(server, 'holdfast.toml'), 'utf8')
+  writeFileSync(join(server, 'holdfast.toml'), text.replace('command = ["node", ', 'env = { NODE_OPTIONS = "--import=./old.js" }\ncommand = ["node", '))
+  writeFileSync(join(server, 'old.js'), 'delete process.env.HOLDFAST_HOLD_FILE\n')
+  const result = await app.deploy([server, '--hold'])
+  expect(result.status).toBe(1)
+  expect(said(result)).toContain(`${instance(app, 2)} accepts connections, though it was to be held back`)
+  await expectTruth(app, '1')
+  expect(await held(app)).toBeUndefined()
 })
 
 it('stays held when it crashes or is restarted by hand', async () => {
@@ -183,3 +215,40 @@ it('replaces processes one by one', async () => {
   expect(await recorded(app)).toMatchObject({ live: { generation: 2 } })
   expect((await traffic.stop()).failures).toEqual([])
 }, 240_000)
+
+it('is promoted also where the first promotion was killed in its bake, with what it had let in', async () => {
+  const app = await makeHolding('killed', { tables: '[bake]\nfor = "4s"\n' })
+  const process = await show(instance(app, 2), 'MainPID')
+  const promotion = app.holdfast('promote')
+  await waitFor('it is let in', async () => /Generation 2 accepts connections beside generation 1/.test(await journal(app.name)), { timeoutMs: 30_000 })
+  await systemctl('kill', '--signal=SIGKILL', `${app.name}.service`)
+  await promotion
+  await waitFor('it is live', async () => (await recorded(app)).live?.generation === 2, { timeoutMs: 60_000 })
+  await expectTruth(app, '2')
+  expect(await show(instance(app, 2), 'MainPID')).toEqual(process)
+  expect(await held(app)).toBeUndefined()
+})
+
+it('leaves no private socket open, which a connection could start an instance by', async () => {
+  const app = await makeInstalledApp('leftover')
+  const open = (): Promise<string[]> => units(`${app.name}@*.socket`, 'active')
+  expectSuccess(await app.deploy(await app.tree('1')))
+  // Its socket stays: only Holdfast closes it.
+  await systemctl('stop', instance(app, 1))
+  expect(await open()).toHaveLength(1)
+  expectSuccess(await app.holdfast('stop'))
+  expect(await open()).toEqual([])
+
+  // Beside an app that is stopped, as far as systemd knows.
+  await systemctl('start', instance(app, 1))
+  expect(await open()).toHaveLength(1)
+  expectSuccess(await app.holdfast('stop'))
+  expect(await open()).toEqual([])
+
+  await systemctl('start', app.name)
+  expectSuccess(await app.deploy([await app.tree('2'), '--hold', '--expires', '1h']))
+  await systemctl('stop', instance(app, 3))
+  expect(await units(`${app.name}-expiry.*`, 'active')).toHaveLength(1)
+  expectSuccess(await holdfast('uninstall', app.name))
+  expect([...(await open()), ...(await units(`${app.name}-*`))]).toEqual([])
+})

@@ -4,7 +4,7 @@ import { rename, writeFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { AppStatus } from '../../src/deploy/app-status.js'
-import { ask, broken, makeShop, serverJs, type Shop } from './apps.js'
+import { ask, broken, makeShop, recorded, serverJs, type Shop } from './apps.js'
 import { expectSuccess, holdfast, mustRun, root, run, systemctl, uniqueApp, waitFor, type Result } from './harness.js'
 
 const cli = join(root, 'dist/cli/main.js')
@@ -146,6 +146,12 @@ it('logs shows the story of one app, and nothing of one whose name begins alike'
       await systemctl('restart', shop.name)
       return /Generation \d+ is live/.test(seen)
     })
+    // What an instance says that has begun since.
+    const { generation } = await recorded(shop)
+    await shop.release('9', { before: 'console.log(`says generation ${process.env.HOLDFAST_GENERATION}`)' })
+    expectSuccess(await systemctl('restart', shop.name))
+    await waitFor('its own words show', () => seen.includes(`says generation ${generation + 1}\n`))
+    expect(seen).not.toContain(longer.name)
     follow.kill('SIGTERM')
     await once(follow, 'exit')
   } finally {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { listText, statusText } from '../../../src/cli/status-text.js'
 import { exitStatusOf, statusOf } from '../../../src/deploy/app-status.js'
 import type { AppObservation } from '../../../src/deploy/observe-app.js'
+import type { HistoryEntry } from '../../../src/release/history.js'
 import { release } from '../deploy/releases.js'
 import { instance, listener, observed, unit } from './observed.js'
 
@@ -130,6 +131,16 @@ describe('the text', () => {
     expect(text).toContain('  handover  1 min ago: generation 3, release r3, failed after 0.3 s: shop@3.1.service exited with status 1 before it was ready\n')
     expect(text).toContain('  Problem: shop@9.1.service runs beside generation 2')
     expect(text).toContain('\n  Try: systemctl stop shop@9.1.service')
+  })
+  it('calls what became of the last handover by its name', () => {
+    const shown = (outcome: HistoryEntry['outcome'], reason?: string): string =>
+      statusText(statusOf(observed({ lastHandover: { at: '2026-01-01T02:04:00.000Z', generation: 3, release: 'r3', outcome, durationMs: 300, ...(reason === undefined ? {} : { reason }) } })), now)
+    const begin = '  handover  1 min ago: generation 3, release r3,'
+    expect(shown('held')).toContain(`${begin} held after 0.3 s\n`)
+    expect(shown('migrated')).toContain(`${begin} migrated only, after 0.3 s\n`)
+    expect(shown('aborted', 'anna aborted it')).toContain(`${begin} discarded: anna aborted it\n`)
+    expect(shown('rolled-back', 'it was slow')).toContain(`${begin} rolled back after 0.3 s: it was slow\n`)
+    expect(shown('interrupted')).toContain(`${begin} interrupted after 0.3 s: no reason recorded\n`)
   })
   it('has a line for each app', () => {
     expect(listText([statusOf(observed()), statusOf(observed({ ...noLive }))], now)).toBe(

@@ -120,6 +120,8 @@ describe('the live view of an app', () => {
     }) }), 80)
     expect(shown).toContain('  handover  20 s ago: generation 3, release r3, failed after 0.9 s: it crashed\n            [2J\n')
     expect(shown).toContain('  listener  http 127.0.0.1:8080: shop-http.socket is failed\n')
+    const held = { at: '2026-01-01T00:03:00Z', generation: 3, release: 'r3', outcome: 'held', durationMs: 900 } as const
+    expect(text(model({ view: view({ lastHandover: held }) }), 80)).not.toContain('handover')
     expect(shown).toContain('  service   shop.service is failed: systemctl status shop.service\n')
     expect(shown).toContain('  Problem: generation 2 is recorded as live, but shop@2.1.service is inactive\n  Try: systemctl start shop@2.1.service\n')
   })

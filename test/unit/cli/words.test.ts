@@ -26,10 +26,12 @@ it('an app cannot write to the terminal by its status', () => {
 it('the journal is asked for exact units, and never for another app’s', () => {
   const units = ['shop.service', 'shop-drain.service', 'shop-http.socket', 'shop@.service'].map((name) => ({ name, text: '' }))
   const manifest = { version: 1 as const, app: 'shop', node: '', cli: '', homePaths: [], units, files: [] }
-  expect(unitOptions(manifest, 'system')).toEqual(['--unit=shop.service', '--unit=shop-drain.service', '--unit=shop-http.socket', '--unit=shop@*.service', '--unit=shop-deploy.service', '--unit=shop-hook.service',
+  expect(unitOptions(manifest, 'system')).toEqual(['--unit=shop.service', '--unit=shop-drain.service', '--unit=shop-http.socket', '--unit=shop@*.service', '--unit=system-shop.slice', '--unit=shop-deploy.service', '--unit=shop-hook.service',
     '--unit=shop-expiry.service', '--unit=shop-health-[0-9]*.[0-9]*.service', `--unit=${notifyPattern('shop')}`,
   ])
-  expect(unitOptions(manifest, 'user')).toContain('--user-unit=shop@*.service')
+  expect(unitOptions(manifest, 'user')).toEqual(expect.arrayContaining(['--user-unit=shop@*.service', '--user-unit=app-shop.slice']))
+  // Not below the slice of `shop`.
+  expect(unitOptions({ ...manifest, app: 'shop-admin' }, 'system')).toContain('--unit=system-shop\\x2dadmin.slice')
 })
 
 it('a stop says what it waits for', () => {

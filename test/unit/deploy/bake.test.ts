@@ -89,6 +89,15 @@ describe('a new generation that is well', () => {
     expect(seen.looks).toBe(3)
   })
 
+  it('tells with the preload also where it goes without standby, and has no health check to be asked for', async () => {
+    const on = makeBaked('standby = false')
+    on.app.config.command = ['node', '--import', 'holdfast/register', 'server.js']
+    await tells(on, fresh, growing(10))
+    await tells(on, older, growing(10))
+    const { figures } = await bake(on.app, order(on), pace)
+    expect(figures.fresh.requests).toBeGreaterThan(0)
+  })
+
   it('without the runtime tells nothing, and nothing is expected', async () => {
     const on = makeBaked('standby = false')
     const result = await bake(on.app, order(on, { forMs: 30 }), pace)

@@ -52,7 +52,7 @@ describe('a listener', () => {
     [{ held: [], sockets: [], instances: [] }, false, [['lost', expect.stringMatching(/: nobody listens on 127\.0\.0\.1:8080$/) as string, restart]]],
     [{ held: [], address: path }, true, [['lost', expect.stringMatching(/: no new client reaches what runs by \/run\/shop\.sock$/) as string, restart]]],
     [{ foreignFile: file }, true, [['edited', `${file} names another address than 127.0.0.1:8080, which was installed: at its next daemon-reload, systemd drops the socket that it holds`, install]]],
-    [{ foreignFile: file, isBelieved: false, believed: ['127.0.0.1:9090'], held: [] }, true, [['readdressed', `systemd takes 127.0.0.1:9090 for the address of shop-http.socket, and 127.0.0.1:8080 was installed: ${file} says so`, `rm ${file}; systemctl stop shop; holdfast install /etc/holdfast/shop.toml   # refuses new connections to 127.0.0.1:8080 for about a second`]]],
+    [{ foreignFile: file, isBelieved: false, believed: ['127.0.0.1:9090'], held: [] }, true, [['readdressed', `systemd takes 127.0.0.1:9090 for the address of shop-http.socket, and 127.0.0.1:8080 was installed: ${file} says so`, `rm ${file}; systemctl stop shop shop-drain.service; holdfast install /etc/holdfast/shop.toml   # closes 127.0.0.1:8080 for a drain and a start`]]],
     // Put right on disk, and not read again.
     [{ isBelieved: false, believed: ['127.0.0.1:9090'], held: [] }, true, [['readdressed', 'systemd takes 127.0.0.1:9090 for the address of shop-http.socket, and 127.0.0.1:8080 was installed', `systemctl daemon-reload; ${reopen}`]]],
     [{ address: path, hasPath: false }, true, [['unlinked', 'somebody has removed /run/shop.sock: shop-http.socket listens, but nobody can connect', restart]]],
@@ -181,6 +181,19 @@ it('units of an older version, which refuse no stop, are stopped by name', async
   await closeListeners(systemd, 'shop', ['shop-http.socket'], ['shop.service'])
   await closeListeners(systemd, 'shop', [], ['shop-close@.target'])
   expect(systemd.orders).toEqual(['stop shop-http.socket'])
+})
+
+it('where the unit that closes cannot be started, one is made', async () => {
+  const { systemd } = makeApp()
+  systemd.run = async (verb, units) => {
+    systemd.orders.push(`${verb} ${units.join(' ')}`)
+    return { ok: verb !== 'start', message: '' }
+  }
+  let made: readonly string[] = []
+  systemd.onTransient = (_, args) => ((made = args), {})
+  await closeListeners(systemd, 'shop', ['shop-http.socket', 'shop-admin.socket'], ['shop-close@.target'])
+  expect(systemd.orders).toEqual(['start shop-close@http.target shop-close@admin.target', 'stop shop-close@http.target shop-close@admin.target', 'transient '])
+  expect(made).toEqual(expect.arrayContaining(['--property=Conflicts=shop-http.socket', '--property=After=shop-http.socket', '--property=Conflicts=shop-admin.socket', '--property=After=shop-admin.socket']))
 })
 
 it('finds the sockets of this very process', async () => {

@@ -21,6 +21,9 @@ function makeApp(): { places: Places; paths: AppPaths } {
   return { places, paths }
 }
 
+/** As systemctl matches; of wildcards, `*` alone. */
+const matchesGlob = (unit: string, pattern: string): boolean => new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '.*')}$`).test(unit)
+
 /** A systemd in which these units are up, until they are stopped. */
 function makeSystemd(up: Set<string>, onStop: (units: readonly string[]) => void = () => {}): Systemd & { stopped: string[] } {
   const stopped: string[] = []
@@ -60,6 +63,17 @@ it('an uninstall stops once more what a deploy starts as it ends, and marks itse
   expect(systemd.stopped.indexOf('shop-after-drain.service')).toBeGreaterThan(systemd.stopped.indexOf('shop@1.1.service'))
   expect(up).toEqual(new Set())
   expect(existsSync(paths.state)).toBe(false)
+  expect(existsSync(paths.run)).toBe(false)
+})
+
+it('an uninstall leaves no unit that was made on the way: private sockets, the probe of a killed handover, an expiry', async () => {
+  const { places, paths } = makeApp()
+  const up = new Set(['shop@1.1.service', 'shop@1.1.socket', 'shop@7.2.socket', 'shop-health-7.2.service', 'shop-expiry.timer', 'other@1.1.socket', 'shop-health-3@1.1.service'])
+  const systemd = { ...makeSystemd(up), list: async (pattern: string) => [...up].filter((unit) => matchesGlob(unit, pattern)) }
+  await uninstall(planUninstall(places, 'shop', { purge: false }), systemd)
+  expect([...up]).toEqual(['other@1.1.socket', 'shop-health-3@1.1.service'])
+  // An open one would start its instance again.
+  expect(systemd.stopped.indexOf('shop@1.1.socket')).toBeLessThan(systemd.stopped.indexOf('shop@1.1.service'))
   expect(existsSync(paths.run)).toBe(false)
 })
 

@@ -75,7 +75,11 @@ it('fails when a file goes while it packs', async () => {
     if (path === 'lib/run') rmSync(join(source, path))
     return false
   }
-  await expect(packFolder(source, createWriteStream(archive), { exclude: gone })).rejects.toMatchObject({ code: 'release-failed', message: expect.stringMatching(/source could not be packed: ENOENT/) })
+  const out = createWriteStream(archive)
+  // Its file may be made only now.
+  const closed = new Promise<void>((resolve) => void out.once('close', resolve))
+  await expect(packFolder(source, out, { exclude: gone })).rejects.toMatchObject({ code: 'release-failed', message: expect.stringMatching(/source could not be packed: ENOENT/) })
+  await closed
 })
 
 it('fails as what it writes to fails', async () => {

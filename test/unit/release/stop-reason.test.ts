@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -29,6 +29,13 @@ it('is one word that everybody can read, whatever the umask', () => {
   writeStopReason(paths, [one], 'shutdown')
   expect(readFileSync(stopFile(paths, one), 'utf8')).toBe('shutdown\n')
   expect(readdirSync(paths.run).sort()).toEqual(['42.1.stop', '42.2.stop'])
+})
+
+it('opens a folder that somebody else has made for root alone, as systemd on the way to a socket', () => {
+  mkdirSync(paths.run, { recursive: true, mode: 0o700 })
+  for (const path of [join(folder, 'run/holdfast'), paths.run]) chmodSync(path, 0o700)
+  writeStopReason(paths, [one], 'deploy')
+  expect([join(folder, 'run/holdfast'), paths.run].map(mode)).toEqual(['755', '755'])
 })
 
 it('takes the place of an older one as a whole: who reads that meanwhile reads all of it', () => {
