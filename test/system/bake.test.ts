@@ -128,6 +128,6 @@ describe('a release that was let in', () => {
     const shop = await makeWatched('quiet', '[bake]\nfor = "2s"\n')
     await shop.release('2')
     expectSuccess(await systemctl('restart', shop.name))
-    expect(await journal(shop.name)).toContain('Generation 2 has stood the bake: no requests, too few to judge (bake.min_requests is 50); the older one no requests; in 2')
+    expect(await journal(shop.name)).toContain('Generation 2 is through its bake, but its answers were not judged: no requests, too few to judge (bake.min_requests is 50); the older one no requests; in 2')
   })
 })
