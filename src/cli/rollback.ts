@@ -1,7 +1,7 @@
 import { ownIdentity } from '../deploy/deploy-owner.js'
 import { newDeployId } from '../deploy/deploy-request.js'
 import { checkManager } from '../deploy/preflight.js'
-import { planRollback, type RollbackPlan } from '../deploy/rollback.js'
+import { admitRollback, planRollback, type RollbackPlan } from '../deploy/rollback.js'
 import { HoldfastError } from '../errors.js'
 import { installedApps } from '../release/manifest.js'
 import { readState } from '../release/state.js'
@@ -23,20 +23,24 @@ export async function rollbackCommand(words: readonly string[], options: Rollbac
   const { name, word } = readRollbackWords(words, installedApps(places))
   const app = openApp(chooseApp(name, places), options)
   const force = options.force === true
-  const plan = planRollback(app, readState(app.paths), word, { force })
+  const state = readState(app.paths)
+  const plan = planRollback(app, state, word, { force })
+  const { id, version } = plan.target
+  const skipAdmission = options.admission === false
+  const again = commandText(['rollback', app.paths.app, ...(word === undefined ? [] : [id]), ...(force ? ['--force'] : []), ...(skipAdmission ? ['--no-admission'] : [])], options)
+  // Beside another operation, which `--wait` lets end first, the figures are of no use.
+  if (options.dryRun === true || options.wait !== true) await admitRollback(app, state, plan, { again, skipAdmission })
   if (options.dryRun === true) {
     print(options.json === true ? JSON.stringify(planJson(app.paths.app, plan), null, 2) : planText(app.paths.app, plan))
     return 0
   }
   // Without a name it is found once the lock is held: somebody may have deployed by then.
-  const { id, version } = plan.target
   return operateInUnit(
     app,
     {
       kind: 'rollback', id: newDeployId(), app: app.paths.app, by: whoAsksHere(), what: word === undefined ? 'the last good release' : `release ${id}${version === undefined ? '' : ` (${version})`}`,
       ...(word === undefined ? {} : { release: id }), force, env: {}, owner: ownIdentity(),
-      again: commandText(['rollback', app.paths.app, ...(word === undefined ? [] : [id]), ...(force ? ['--force'] : []), ...(options.admission === false ? ['--no-admission'] : [])], options),
-      ...(options.admission === false ? { skipAdmission: true } : {}),
+      again, ...(skipAdmission ? { skipAdmission } : {}),
     },
     {},
     options,

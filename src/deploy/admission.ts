@@ -1,9 +1,15 @@
-import { holdfastCommand } from '../release/command-words.js'
+import type { Config } from '../config/model.js'
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
+import type { HandoverKind } from '../release/history.js'
+import { listInstanceFolders } from '../release/instance.js'
+import type { State } from '../release/state.js'
 import { judgeAdmission, type AdmissionFacts } from './admission-judge.js'
 import { availableMemory, memoryOf, type MemoryTables } from './admission-memory.js'
 import type { InstalledApp } from './app.js'
-import { answers, isDraining, isServing, isUp, type RunningInstance } from './observe.js'
+import type { DeployRequest } from './deploy-request.js'
+import { answers, isDraining, isServing, isUp, observeInstances, type RunningInstance } from './observe.js'
+import { planHandover } from './plan.js'
 
 /** What a handover is about to start, and what runs. */
 export interface AdmissionRequest {
@@ -13,6 +19,34 @@ export interface AdmissionRequest {
   /** The number of the recorded generation. */
   live: number | undefined
   instances: readonly RunningInstance[]
+  /** What was asked for. Default: a restart, which knows no switch. */
+  kind?: HandoverKind
+  /** The very command, which `--no-admission` is added to. */
+  again?: string
+}
+
+/** A release that is yet to be handed over to. */
+export interface AdmissionAhead {
+  /** The installed configuration with what the release itself may set. */
+  config: Config
+  state: State
+  asked: Pick<DeployRequest, 'again' | 'skipAdmission' | 'hold' | 'canary'>
+}
+
+/**
+ * Refuses what the handover would refuse, before anything else is done for it: a migration for a release that does not come is
+ * worse than none. The handover asks again, as hooks take their time.
+ * @throws HoldfastError as `requireAdmission`
+ */
+export async function requireAdmissionAhead(app: InstalledApp, { config, state, asked }: AdmissionAhead, cgroup?: string): Promise<void> {
+  if (asked.skipAdmission === true) return
+  const { paths, systemd } = app
+  const instances = await observeInstances(systemd, paths.app)
+  const { generation } = planHandover({ state, instances, started: Math.max(0, ...listInstanceFolders(paths).map((folder) => folder.generation)) })
+  // What is held is whole, and of a rolling handover some come first.
+  const isRolling = config.strategy === 'rolling' && asked.hold === undefined
+  const starting = isRolling ? (asked.canary?.processes ?? 1) : config.processes
+  await requireAdmission(app, { generation, starting, live: state.live?.generation, instances, again: asked.again }, cgroup)
 }
 
 /**
@@ -26,10 +60,11 @@ export async function requireAdmission(app: InstalledApp, request: AdmissionRequ
   const refusal = judgeAdmission(paths.app, await measure(app, request, { proc: app.proc ?? '/proc', cgroup }), config.admission)
   if (refusal === undefined) return
   const holdfast = holdfastCommand(paths)
+  const again = request.again ?? `${holdfast} ${request.kind === 'rollback' ? 'rollback' : 'deploy'} ${paths.app} …`
   const waits = refusal.key === 'reserve' ? 'make room' : `wait for them (${holdfast} status ${paths.app})`
   const key = refusal.key === 'reserve' ? 'reserve, or memory = false,' : refusal.key
-  throw new HoldfastError('not-admitted', `${refusal.reason}. What is live serves on.`, {
-    hint: `${waits}; or ${holdfast} deploy ${paths.app} … --no-admission; or change ${key} in [admission] of ${paths.config}, then: ${holdfast} install ${paths.config}`,
+  throw new HoldfastError('not-admitted', refusal.reason, {
+    hint: `${waits}; or ${again} --no-admission; or change ${key} in [admission] of ${paths.config}, then: ${holdfast} install ${paths.config}`,
   })
 }
 

@@ -92,6 +92,8 @@ export interface Observed {
   fresh: Counts
   /** The newest part of it with `minRequests` answers: a process is slow at first. */
   recent: Counts
+  /** The newest part of it with `fewAnswers`. */
+  newest: Counts
   older: Counts
   /** Of the older ones from their own beginning. */
   olderLife: Counts
@@ -112,6 +114,10 @@ export interface Fault {
 const noiseMs = 5
 /** Of the older generation's answers in the same time, before its share is one. */
 const fewestOlder = 10
+/** Errors that are judged however few the answers are: a release that fails everybody has no need of `minRequests`. */
+const fewErrors = 10
+/** Answers whose median is judged where there are too few for their 95th percentile. */
+export const fewAnswers = 20
 /** By definition, of the answers that take longer than the 95th percentile. */
 const slowShare = 0.05
 
@@ -123,34 +129,59 @@ const chances = { middle: 0.001, end: 0.05 } as const
 
 /**
  * Whether a new generation is worse than the limits allow, beyond what chance does: one error in 50 answers says nothing, 5 %
- * of a steady stream soon does. Pure.
+ * of a steady stream soon does. With fewer than `minRequests` answers, only what is as bad as no chance makes it. Pure.
  */
-export function findFault({ fresh, recent, older, olderLife }: Observed, { maxErrors, maxSlowdown, minRequests }: Limits, at: keyof typeof chances): Fault | undefined {
-  const chance = chances[at]
-  if (fresh.requests >= minRequests) {
-    const usual = usualShare(older, olderLife, minRequests)
-    const allowed = usual + maxErrors
-    if (errorShare(fresh) > allowed && chanceOf(fresh.errors, fresh.requests, allowed) < chance) {
-      return {
-        kind: 'errors',
-        did: `answered ${fresh.errors} of ${fresh.requests} requests with errors (${shareWords(errorShare(fresh))})`,
-        against: `the older one ${shareWords(usual)}: bake.max_errors allows ${shareWords(maxErrors)} more`,
-      }
-    }
+export function findFault(observed: Observed, limits: Limits, at: keyof typeof chances): Fault | undefined {
+  return findErrors(observed, limits, at) ?? findSlowness(observed, limits, at) ?? findGrossSlowness(observed, limits)
+}
+
+function findErrors({ fresh, older, olderLife }: Observed, { maxErrors, minRequests }: Limits, at: keyof typeof chances): Fault | undefined {
+  const isFew = fresh.requests < minRequests
+  if (isFew && fresh.errors < fewErrors) return undefined
+  const usual = usualShare(older, olderLife, minRequests)
+  const allowed = usual + maxErrors
+  if (errorShare(fresh) <= allowed || chanceOf(fresh.errors, fresh.requests, allowed) >= chances[isFew ? 'middle' : at]) return undefined
+  return {
+    kind: 'errors',
+    did: `answered ${fresh.errors} of ${fresh.requests} requests with errors (${shareWords(errorShare(fresh))})`,
+    against: `the older one ${shareWords(usual)}: bake.max_errors allows ${shareWords(maxErrors)} more`,
   }
+}
+
+function findSlowness({ fresh, recent, older, olderLife }: Observed, { maxSlowdown, minRequests }: Limits, at: keyof typeof chances): Fault | undefined {
   const enough = timed(fresh) >= minRequests && timed(recent) >= minRequests
   const compared = [older, olderLife].find((counts) => timed(counts) >= minRequests)
   if (!enough || compared === undefined) return undefined
   const usualMs = quantileMs(compared, 0.95) ?? 0
   const limitMs = maxSlowdown * Math.max(usualMs, noiseMs)
-  const isSlow = (counts: Counts): boolean => (quantileMs(counts, 0.95) ?? 0) > limitMs && chanceOf(countSlower(counts, limitMs), timed(counts), slowShare) < chance
+  const isSlow = (counts: Counts): boolean => (quantileMs(counts, 0.95) ?? 0) > limitMs && chanceOf(countSlower(counts, limitMs), timed(counts), slowShare) < chances[at]
   if (!isSlow(fresh) || (quantileMs(recent, 0.95) ?? 0) <= limitMs) return undefined
   return {
     kind: 'slow',
     did: `answered 95 % of ${fresh.requests} requests within ${msWords(quantileMs(fresh, 0.95) ?? 0)}`,
-    against: `the older one within ${msWords(usualMs)}: bake.max_slowdown allows ${maxSlowdown} times as long, and ${msWords(maxSlowdown * noiseMs)} in any case`,
+    against: `the older one within ${msWords(usualMs)}: ${slowdownWords(maxSlowdown)}`,
   }
 }
+
+/**
+ * What needs fewer answers: half of the new ones take longer than nearly all of the older ones may. Of two generations that are
+ * the same, whatever their times are like, fewer than 1 in 1000 look so.
+ */
+function findGrossSlowness({ fresh, newest, older, olderLife }: Observed, { maxSlowdown }: Limits): Fault | undefined {
+  const compared = [older, olderLife].filter((counts) => timed(counts) >= fewAnswers)
+  if (timed(fresh) < fewAnswers || timed(newest) < fewAnswers || compared.length === 0) return undefined
+  const usualMs = Math.max(...compared.map((counts) => quantileMs(counts, 0.95) ?? 0))
+  const limitMs = maxSlowdown * Math.max(usualMs, noiseMs)
+  const medianMs = quantileMs(fresh, 0.5) ?? 0
+  if (medianMs <= limitMs || (quantileMs(newest, 0.5) ?? 0) <= limitMs) return undefined
+  return {
+    kind: 'slow',
+    did: `took more than ${msWords(medianMs)} for half of ${fresh.requests} requests`,
+    against: `the older one at most ${msWords(usualMs)} for 95 %: ${slowdownWords(maxSlowdown)}`,
+  }
+}
+
+const slowdownWords = (maxSlowdown: number): string => `bake.max_slowdown allows ${maxSlowdown} times as long, and ${msWords(maxSlowdown * noiseMs)} in any case`
 
 /** What the older generation's own share of errors is: of the same time, or of its life where it had hardly anything to answer. */
 function usualShare(older: Counts, olderLife: Counts, minRequests: number): number {
@@ -185,6 +216,9 @@ function logFactorial(n: number): number {
   if (n < 10) return Math.log([1, 1, 2, 6, 24, 120, 720, 5040, 40_320, 362_880][n] ?? 1)
   return n * Math.log(n) - n + Math.log(2 * Math.PI * n) / 2 + 1 / (12 * n) - 1 / (360 * n ** 3) + 1 / (1260 * n ** 5)
 }
+
+/** Whether there were answers enough: with fewer, only the worst would have been noticed. */
+export const isJudged = ({ fresh, minRequests }: BakeFigures): boolean => minRequests !== undefined && fresh.requests >= minRequests
 
 /** The figures on one line: what the new one did, what the older one did, and whether it was enough to judge. */
 export function bakeWords({ fresh, older, minRequests }: BakeFigures): string {

@@ -6,7 +6,7 @@ import type { AppPaths } from '../release/paths.js'
 import type { Release } from '../release/release.js'
 import { abortWith } from './abort-with.js'
 import type { InstalledApp } from './app.js'
-import { addCounts, bakeWords, countsOf, findFault, noCounts, subtractCounts, windowOf, type BakeFigures, type Counts, type Fault } from './bake-figures.js'
+import { addCounts, bakeWords, countsOf, fewAnswers, findFault, isJudged, noCounts, subtractCounts, windowOf, type BakeFigures, type Counts, type Fault } from './bake-figures.js'
 import { watchHealth, type AskedInstance } from './health.js'
 import { hasPrivateSocket } from './instances.js'
 import { readReport } from './reports.js'
@@ -117,22 +117,32 @@ async function watchAnswers(app: InstalledApp, order: BakeOrder, { pollMs, soonM
 
     const isOver = elapsed() >= forMs && fresh.hasBegun()
     if (judgesAnswers) {
-      const fault = findFault({ fresh: fresh.counts(), recent: fresh.recent(limits.minRequests), older: older.counts(), olderLife: older.life() }, limits, isOver ? 'end' : 'middle')
+      const newest = fresh.newest(fewAnswers)
+      const fault = findFault({ fresh: fresh.counts(), recent: fresh.recent(limits.minRequests), newest, older: older.counts(), olderLife: older.life() }, limits, isOver ? 'end' : 'middle')
       slow = fault?.kind === 'slow' ? slow + 1 : 0
       if (fault !== undefined && (isOver || fault.kind === 'errors' || slow >= slowLooks)) {
         const inTime = `in ${Math.max(1, Math.round(elapsed() / 1000))} s`
         return failed(fresh.worst(fault), `${withOthers(order.fresh)}${fault.did} ${inTime}, ${fault.against}`)
       }
     }
-    if (judgesAnswers && mustReport && (isOver || elapsed() >= (told * forMs) / tellings)) {
+    if (judgesAnswers && isOver) order.tell(endWords(order, figures()))
+    else if (judgesAnswers && mustReport && elapsed() >= (told * forMs) / tellings) {
       told += 1
-      order.tell(`Generation ${order.fresh[0]?.generation}${isOver ? ' has stood the bake' : ''}: ${bakeWords(figures())}.`)
+      order.tell(`Generation ${order.fresh[0]?.generation}: ${bakeWords(figures())}.`)
     }
     if (isOver) return { ok: true, figures: figures() }
     const nextMs = fresh.hasBegun() ? Math.min(pollMs, forMs - elapsed()) : soonMs
     await delay(Math.max(1, nextMs), undefined, { signal }).catch(() => {}) // looked at above
     signal.throwIfAborted()
   }
+}
+
+/** That nothing was judged is no praise. */
+function endWords({ fresh }: BakeOrder, figures: BakeFigures): string {
+  const who = `Generation ${fresh[0]?.generation}`
+  if (isJudged(figures)) return `${who} has stood the bake: ${bakeWords(figures)}.`
+  const what = figures.minRequests === undefined ? 'without the preload nobody counts them' : bakeWords(figures)
+  return `${who} is through its bake, but its answers were not judged: ${what}.`
 }
 
 /** The figures are those of all instances, of which one is named. */
@@ -166,11 +176,26 @@ class Generation {
 
   /** The newest part of the looks with so many answers; all of them where there are fewer. */
   recent(requests: number): Counts {
-    const now = this.counts()
-    const since = this.looks.findLastIndex((look) => now.requests - look.requests >= requests)
+    const since = this.findLook(requests)
     // A bake may last a day, and sums only grow.
-    this.looks.splice(0, since)
-    return this.looks[0] === undefined || since < 0 ? now : subtractCounts(now, this.looks[0])
+    if (since > 0) this.looks.splice(0, since)
+    return this.since(Math.min(since, 0))
+  }
+
+  /** The same of fewer, of which no look is forgotten. */
+  newest(requests: number): Counts {
+    return this.since(this.findLook(requests))
+  }
+
+  /** The last look that was so many answers ago; -1 where there is none. */
+  private findLook(requests: number): number {
+    const now = this.counts()
+    return this.looks.findLastIndex((look) => now.requests - look.requests >= requests)
+  }
+
+  private since(index: number): Counts {
+    const look = this.looks[index]
+    return look === undefined ? this.counts() : subtractCounts(this.counts(), look)
   }
 
   /** Whether each has told that it accepts. */

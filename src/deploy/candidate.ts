@@ -54,16 +54,16 @@ export async function tryCandidate(systemd: Systemd, trial: Trial): Promise<Verd
     const refusal = await trial.look?.(signal)
     if (refusal === undefined) await delay(Math.max(0, trial.settleMs - (performance.now() - readyAt)), undefined, { signal })
     return refusal
-  }, { before, everyMs: pollMs })
+  }, { before, everyMs: pollMs, settles: true })
   return failed ?? ready
 }
 
-/** Watches instances that are ready while something is done with them. @returns the first thing that went wrong */
+/** Watches instances that are ready while something is done with them: they settle, or are let in. @returns the first thing that went wrong */
 export async function watchWhile(
   systemd: Systemd,
   trial: Pick<Trial, 'units' | 'unitTimeoutMs'>,
   work: (signal: AbortSignal) => Promise<Refusal | undefined>,
-  { before, everyMs = watchMs }: { before?: ReadonlyMap<string, number>; everyMs?: number } = {},
+  { before, everyMs = watchMs, settles = false }: { before?: ReadonlyMap<string, number>; everyMs?: number; settles?: boolean } = {},
 ): Promise<Failed | undefined> {
   const restarts = before ?? (await countRestarts(systemd, trial.units))
   const stop = new AbortController()
@@ -73,7 +73,7 @@ export async function watchWhile(
     for (;;) {
       const states = await systemd.show(trial.units)
       for (const state of states) {
-        const reason = await failureOf(systemd, state, { wasQueued: true, ready: true, trial, before: restarts })
+        const reason = await failureOf(systemd, state, { wasQueued: true, ready: true, watched: !settles, trial, before: restarts })
         if (reason !== undefined) return { kind: 'failed', unit: state.unit, invocation: state.invocation, reason, wasReady: true }
       }
       if (done !== undefined) {
@@ -122,9 +122,9 @@ async function countRestarts(systemd: Systemd, units: readonly string[]): Promis
 async function failureOf(
   systemd: Systemd,
   state: UnitState,
-  { wasQueued, ready, trial, before }: { wasQueued: boolean; ready: boolean; trial: Pick<Trial, 'unitTimeoutMs'>; before: ReadonlyMap<string, number> },
+  { wasQueued, ready, watched = false, trial, before }: { wasQueued: boolean; ready: boolean; watched?: boolean; trial: Pick<Trial, 'unitTimeoutMs'>; before: ReadonlyMap<string, number> },
 ): Promise<string | undefined> {
-  const context = { ready, timeoutMs: trial.unitTimeoutMs }
+  const context = { ready, watched, timeoutMs: trial.unitTimeoutMs }
   if (state.restarts > (before.get(state.unit) ?? 0) || state.sub.startsWith('auto-restart') || state.active === 'failed' || state.active === 'deactivating') {
     return describeFailure(state, context)
   }

@@ -1,4 +1,5 @@
 import { readState } from '../release/state.js'
+import { requireAdmissionAhead } from './admission.js'
 import type { InstalledApp } from './app.js'
 import { readersOf } from './readers-of.js'
 import { checkCode, planHooks, requireProgram, type HookPlans } from './deploy-check.js'
@@ -44,6 +45,7 @@ export async function planDeploy(app: InstalledApp, request: DeployRequest, tell
   const hooks = planHooks(site, checked, state)
   if (hooks.install.action === 'skip') requireProgram(app, checked.config, code.folder)
   const { migrateOnly } = request.switches
+  if (!migrateOnly) await requireAdmissionAhead(app, { config: checked.config, state, asked: request })
   return {
     app: app.paths.app,
     what: request.what,

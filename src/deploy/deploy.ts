@@ -1,4 +1,5 @@
 import type { State } from '../release/state.js'
+import { requireAdmissionAhead } from './admission.js'
 import { readersOf } from './readers-of.js'
 import { bringLive } from './bring-live.js'
 import { checkCode, planHooks, type CheckedCode, type HookPlan } from './deploy-check.js'
@@ -21,7 +22,7 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
   // Taken by nobody else: see `newDeployId`.
   const { id } = request
   log.nameRelease(id)
-  const checked = await log.run('verify', (telling) => verify(site, code, id, telling))
+  const checked = await log.run('verify', (telling) => verify(site, code, id, began, telling))
   const plans = planHooks(site, checked, began)
 
   const runHookStep = async (step: 'install' | 'migrate', plan: HookPlan): Promise<boolean> => {
@@ -41,13 +42,15 @@ export async function deploySource(work: Operation<DeployRequest>, began: State)
   return bringLive(work, began, release, { afterDrain: plans.afterDrain.action === 'run', ...(hold === undefined ? {} : { hold }), ...(canary === undefined ? {} : { canary }) })
 }
 
-async function verify(site: DeploySite, code: CheckedCode['code'], id: string, telling: StepTelling): Promise<CheckedCode> {
+async function verify(site: DeploySite, code: CheckedCode['code'], id: string, state: State, telling: StepTelling): Promise<CheckedCode> {
   const checked = checkCode(site, code, id)
   for (const note of checked.notes) telling.note(note)
   if (checked.unitDiff !== '') {
     telling.note('The release proposes other units than those that are installed, which stay in force:')
     for (const line of checked.unitDiff.trimEnd().split('\n')) telling.output(line)
   }
+  const { app, request } = site
+  if (!request.switches.migrateOnly) await requireAdmissionAhead(app, { config: checked.config, state, asked: request })
   if (checked.version !== undefined) telling.result(`version ${checked.version}`)
   return checked
 }

@@ -16,9 +16,12 @@ const setupFailures: Record<number, string> = {
   238: 'its data directory could not be made (238/STATE_DIRECTORY)',
 }
 
-/** Why an instance failed, as the end of a sentence that begins with its unit's name. */
-export function describeFailure(state: UnitState, { ready, timeoutMs }: { ready: boolean; timeoutMs: number }): string {
-  const when = ready ? 'just after it was ready' : 'before it was ready'
+/**
+ * Why an instance failed, as the end of a sentence that begins with its unit's name.
+ * @param options.watched it had settled before: it was let in, or was about to be. Default false
+ */
+export function describeFailure(state: UnitState, { ready, watched = false, timeoutMs }: { ready: boolean; watched?: boolean; timeoutMs: number }): string {
+  const when = watched ? 'while it was watched' : ready ? 'just after it was ready' : 'before it was ready'
   switch (state.result) {
     case 'timeout':
       return ready ? 'did not stop in time' : `was not ready within ${timeoutMs / 1000} s (start.timeout)`

@@ -43,7 +43,7 @@ export async function handOver(app: InstalledApp, request: HandoverRequest): Pro
   const { strategy, processes } = choice.config
   const starting = strategy === 'rolling' ? firstOf({ app, request, state: recorded, choice, plan, begin }).length : processes
   const isSkipped = request.from === 'order' && request.order.skipAdmission === true
-  if (!isSkipped) await requireAdmission(app, { generation: plan.generation, starting, live: recorded.live?.generation, instances: await observeInstances(systemd, paths.app) })
+  if (!isSkipped) await requireAdmission(app, { kind: request.from === 'order' ? request.order.kind : 'restart', generation: plan.generation, starting, live: recorded.live?.generation, instances: await observeInstances(systemd, paths.app) })
 
   const wanted = stopsBeforeSwitch(request) ? recorded : recordWanted(paths, recorded, choice.release, { keepsFile: request.from === 'record' && recorded.live !== undefined })
   const state = changeState(paths, wanted, (now) => ({ ...now, generation: plan.generation }))

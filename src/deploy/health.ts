@@ -142,6 +142,7 @@ const timesWords = (times: number): string => (times === 1 ? 'once' : `${times} 
 function mendWords({ kind }: { kind: string }, { health, config }: HealthOrder): string {
   if (health.probe.kind !== 'http') return ''
   if (kind === 'ENOENT' || kind === 'ECONNREFUSED') return ': if the app was installed by an older version of Holdfast, run `holdfast install`'
+  if (kind === 'ECONNRESET' && !health.probe.tls) return ': a server with TLS needs `tls = true` in [health]'
   return kind === 'timeout' && !config.start.standby && !hasPreload(config) ? ': an app without the preload has to serve the inherited socket named `private`' : ''
 }
 

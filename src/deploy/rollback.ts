@@ -4,8 +4,10 @@ import { readHistory } from '../release/history.js'
 import type { Release } from '../release/release.js'
 import type { State } from '../release/state.js'
 import { listReleases } from '../release/store.js'
+import { requireAdmissionAhead } from './admission.js'
 import type { InstalledApp } from './app.js'
 import { bringLive } from './bring-live.js'
+import { chooseRecorded } from './choose-release.js'
 import type { RollbackRequest } from './deploy-request.js'
 import type { Operation, Outcome } from './operation.js'
 import { findRelease, passedContracts, previousGood } from './previous-release.js'
@@ -52,8 +54,15 @@ export function planRollback({ paths }: InstalledApp, { live, afterDrain }: Stat
   return { from: live, target, passed, cancels: afterDrain !== undefined && afterDrain.begun === undefined ? afterDrain.release : undefined }
 }
 
+/** Whether there is room for the release that a rollback goes to. @throws HoldfastError `not-admitted`; as `chooseRecorded` */
+export async function admitRollback(app: InstalledApp, state: State, { target }: Pick<RollbackPlan, 'target'>, asked: Pick<RollbackRequest, 'again' | 'skipAdmission'>): Promise<void> {
+  await requireAdmissionAhead(app, { config: chooseRecorded(app, target.id).config, state, asked })
+}
+
 /** The steps of a rollback. Runs no hooks. */
 export async function rollBack(work: Operation<RollbackRequest>, began: State): Promise<Outcome> {
-  const { target } = planRollback(work.app, began, work.request.release, work.request)
+  const { app, request } = work
+  const { target } = planRollback(app, began, request.release, request)
+  await admitRollback(app, began, { target }, request)
   return bringLive(work, began, target, { afterDrain: false })
 }

@@ -33,7 +33,7 @@ it('refuses a generation for which there is no memory, with the figures, while t
   await setAdmission(shop, 'reserve = "64T"')
   await shop.release('2')
   const said = await refused(shop)
-  const figures = /^memory-\S+ needs about (\d+\.\d)M more for generation 2 \(1 process as much as the largest of generation 1: \1M\), and (\S+) are available on this machine; \[admission\] reserve keeps 64\.0T of them\. What is live serves on\.\nTry: make room; or holdfast deploy .* --no-admission; or change reserve/.exec(said)
+  const figures = /^memory-\S+ needs about (\d+\.\d)M more for generation 2 \(1 process as much as the largest of generation 1: \1M\), and (\S+) are available on this machine; \[admission\] reserve keeps 64\.0T of them\nTry: make room; or holdfast deploy \S+ … --no-admission; or change reserve/.exec(said)
   expect(figures, said).not.toBeNull()
   // What it has allocated, and what node takes besides.
   expect(Number(figures?.[1])).toBeGreaterThan(150)
@@ -56,21 +56,29 @@ it('refuses one more where too many drain, or one for too long', async () => {
   await once(upload, 'continue')
   expectSuccess(await systemctl('restart', shop.name))
   expect(await activeState(`${shop.name}@1.1.service`)).toBe('deactivating')
-  expect(await refused(shop)).toMatch(/^generation 1 has been draining for \d+ s; \[admission\] max_draining is 1\. What is live serves on\.\nTry: wait for them \(holdfast status /)
+  expect(await refused(shop)).toMatch(/^generation 1 has been draining for \d+ s; \[admission\] max_draining is 1\nTry: wait for them \(holdfast status /)
 
   const deployed = await holdfast('deploy', shop.name, shop.folder)
   expect(deployed.status).toBe(1)
-  expect(deployed.stdout + deployed.stderr).toMatch(/generation 1 has been draining for .*; \[admission\] max_draining is 1/)
+  expect(deployed.stderr).toMatch(/failed at step verify: generation 1 has been draining for .*; \[admission\] max_draining is 1\. Generation 2, release \S+, serves on\.\nTry: wait for them \(.*\); or holdfast deploy drains-\S+ \S+ --no-admission; or change/)
+  const planned = await holdfast('deploy', shop.name, shop.folder, '--dry-run')
+  expect([planned.status, planned.stderr]).toEqual([2, expect.stringMatching(/max_draining is 1\nTry: /)])
   expect((await recorded(shop)).generation).toBe(2)
   expectSuccess(await holdfast('deploy', shop.name, shop.folder, '--no-admission'))
   expect((await ask(shop)).generation).toBe('3')
+
+  for (const words of [[], ['--dry-run']]) {
+    const back = await holdfast('rollback', shop.name, ...words)
+    expect([back.status, back.stderr]).toEqual([2, expect.stringMatching(/max_draining is 1\nTry: wait for them \(.*\); or holdfast rollback drains-\S+ --no-admission; or change/)])
+  }
+  expectSuccess(await holdfast('rollback', shop.name, '--dry-run', '--no-admission'))
 
   await setAdmission(shop, 'max_drain_age = "1s"')
   await waitFor('the drain is older', async () => {
     const said = (await systemctl('show', '--timestamp=unix', '--property=ActiveExitTimestamp', '--value', `${shop.name}@1.1.service`)).stdout.trim()
     return Date.now() - Number(said.slice(1)) * 1000 > 2_000 || undefined
   })
-  expect(await refused(shop)).toMatch(/^generation 1 has been draining for \d+ s; \[admission\] max_drain_age is 1 s\./)
+  expect(await refused(shop)).toMatch(/^generation 1 has been draining for \d+ s; \[admission\] max_drain_age is 1 s\n/)
 
   const answer = once(upload, 'response') as Promise<[http.IncomingMessage]>
   upload.end('ab')

@@ -3,12 +3,19 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Admission } from '../../../src/config/model.js'
-import { requireAdmission } from '../../../src/deploy/admission.js'
+import { requireAdmission, requireAdmissionAhead } from '../../../src/deploy/admission.js'
 import { judgeAdmission, type AdmissionFacts } from '../../../src/deploy/admission-judge.js'
 import { availableMemory, memoryOf, type MemoryTables } from '../../../src/deploy/admission-memory.js'
+import { planDeploy } from '../../../src/deploy/deploy-plan.js'
+import { makeStaging } from '../../../src/deploy/deploy-request.js'
 import { observeInstances } from '../../../src/deploy/observe.js'
 import { holdBack, letIn } from '../../../src/release/standby.js'
-import { makeApp, runInstance } from './app-on-disk.js'
+import { admitRollback } from '../../../src/deploy/rollback.js'
+import { appendHistory } from '../../../src/release/history.js'
+import { readState } from '../../../src/release/state.js'
+import { addRelease, bringUp, deployOf, makeApp, rollbackTo, run, runInstance, serveOrders, type AppOnDisk } from './app-on-disk.js'
+import { stepsOf } from './operation-shop.js'
+import { historyOf } from './releases.js'
 
 const MiB = 2 ** 20
 const hour = 3_600_000
@@ -86,7 +93,7 @@ describe('a handover', () => {
     const on = makeApp(tables)
     const proc = makeTables({ 'proc/meminfo': `MemAvailable:  ${availableMiB * 1024} kB\n`, 'proc/100/status': status(100 * 1024) }).proc
     runInstance(on, 'r3', 3)
-    const admit = async (over: { starting?: number; live?: number } = {}): Promise<void> =>
+    const admit = async (over: Partial<Parameters<typeof requireAdmission>[1]> = {}): Promise<void> =>
       requireAdmission({ ...on.app, proc }, { generation: 4, starting: 1, live: 3, instances: await observeInstances(on.systemd, 'shop'), ...over }, '/nowhere')
     return { on, admit }
   }
@@ -94,7 +101,7 @@ describe('a handover', () => {
   it('is refused with the figures and the ways out, and admitted with more room', async () => {
     await expect(machine(163).admit()).rejects.toMatchObject({
       code: 'not-admitted',
-      message: 'shop needs about 100.0M more for generation 4 (1 process as much as the largest of generation 3: 100.0M), and 163.0M are available on this machine; [admission] reserve keeps 64.0M of them. What is live serves on.',
+      message: 'shop needs about 100.0M more for generation 4 (1 process as much as the largest of generation 3: 100.0M), and 163.0M are available on this machine; [admission] reserve keeps 64.0M of them',
       hint: expect.stringMatching(/^make room; or holdfast deploy shop … --no-admission; or change reserve, or memory = false, in \[admission\] of .*shop\.toml, then: holdfast install .*shop\.toml$/) as string,
     })
     await machine(164).admit()
@@ -109,9 +116,17 @@ describe('a handover', () => {
     on.systemd.set('shop@3.2.service', { active: 'deactivating' })
     await admit()
     runInstance(on, 'r2', 2, 'deactivating')
-    await expect(admit()).rejects.toMatchObject({ message: '2 generations drain (1, 2), the oldest for 0 s; [admission] max_draining is 2. What is live serves on.', hint: expect.stringMatching(/^wait for them \(holdfast status shop\); .* change max_draining in/) as string })
+    await expect(admit()).rejects.toMatchObject({ message: '2 generations drain (1, 2), the oldest for 0 s; [admission] max_draining is 2', hint: expect.stringMatching(/^wait for them \(holdfast status shop\); .* change max_draining in/) as string })
     on.systemd.properties = async (units, names) => units.map((unit) => Object.fromEntries(names.map((name) => [name, name === 'ActiveExitTimestamp' && unit.includes('@1.2') ? `@${Math.floor(Date.now() / 1000) - 7200}` : ''])) as Record<(typeof names)[number], string>)
     await expect(admit()).rejects.toThrow('the oldest for 2 h;')
+  })
+
+  it('names the command that was run, to run it all the same', async () => {
+    const hintOf = (over: Parameters<ReturnType<typeof machine>['admit']>[0]): Promise<string> => machine(1).admit(over).catch((error: { hint: string }) => error.hint) as Promise<string>
+    expect(await hintOf({ kind: 'deploy' })).toContain('; or holdfast deploy shop … --no-admission; or change')
+    expect(await hintOf({ kind: 'rollback' })).toContain('; or holdfast rollback shop … --no-admission; or change')
+    expect(await hintOf({ kind: 'restart' })).toContain('; or holdfast deploy shop … --no-admission; or change')
+    expect(await hintOf({ kind: 'rollback', again: 'holdfast rollback shop r2 --force' })).toContain('; or holdfast rollback shop r2 --force --no-admission; or change')
   })
 
   it('is never refused where nothing serves', async () => {
@@ -125,5 +140,77 @@ describe('a handover', () => {
     await admit()
     letIn(on.paths, [{ generation: 5, process: 1 }])
     await expect(admit()).rejects.toMatchObject({ code: 'not-admitted' })
+  })
+})
+
+describe('ahead of the handover', () => {
+  /** r2 is live as generation 3 and r1 was before; one generation drains, which is as many as may. */
+  function makeFull(): AppOnDisk & { source: string } {
+    const on = makeApp('[admission]\nmax_draining = 1\n[hooks]\ninstall = "true"\nmigrate = "true"\n')
+    for (const [day, id] of ['r1', 'r2'].entries()) addRelease(on, id, { createdAt: `2026-01-0${day + 1}T00:00:00.000Z` })
+    for (const entry of historyOf('deploy r1', 'deploy r2')) appendHistory(on.paths, entry)
+    runInstance(on, 'r1', 2, 'deactivating')
+    bringUp(on, 'r2', 3)
+    serveOrders(on)
+    const source = join(on.folder, 'source')
+    mkdirSync(source)
+    writeFileSync(join(source, 'server.js'), 'serve()')
+    return { ...on, source }
+  }
+  const figures = /^generation 2 has been draining for .*; \[admission\] max_draining is 1/
+
+  it('a deploy is refused before a hook has run, and says once what serves', async () => {
+    const on = makeFull()
+    const { status, events, end } = await run(on, deployOf(on.source, { again: 'holdfast deploy shop /srv/new' }))
+    expect([status, end?.failure?.step]).toEqual([1, 'verify'])
+    expect(end?.failure?.message).toMatch(/max_draining is 1\. Generation 3, release r2, serves on\.$/)
+    expect(end?.failure?.hint).toMatch(/^wait for them \(holdfast status shop\); or holdfast deploy shop \/srv\/new --no-admission; or change max_draining/)
+    expect(stepsOf(events)).toEqual(['fetch done', 'unpack done', 'verify failed'])
+    expect(on.systemd.asked('transient')).toEqual([])
+    expect(readState(on.paths)).toMatchObject({ generation: 3, wanted: 'r2' })
+  })
+
+  it('a deploy goes on where it is told to, or has nothing to hand over', async () => {
+    for (const over of [{ skipAdmission: true }, { switches: { install: true, migrate: true, migrateOnly: true } }]) {
+      const on = makeFull()
+      expect(await run(on, deployOf(on.source, over))).toMatchObject({ status: 0 })
+    }
+  })
+
+  it('a rollback is refused at its plan, in both of its places', async () => {
+    const on = makeFull()
+    const asked = { again: 'holdfast rollback shop' }
+    await expect(admitRollback(on.app, readState(on.paths), { target: addRelease(on, 'r1') }, asked)).rejects.toMatchObject({
+      code: 'not-admitted', message: expect.stringMatching(figures) as string, hint: expect.stringContaining('; or holdfast rollback shop --no-admission;') as string,
+    })
+    await admitRollback(on.app, readState(on.paths), { target: addRelease(on, 'r1') }, { ...asked, skipAdmission: true })
+    const { status, events, end } = await run(on, { ...rollbackTo('r1'), ...asked })
+    expect([status, end?.failure?.message, end?.failure?.hint]).toEqual([1, expect.stringMatching(figures), expect.stringContaining('; or holdfast rollback shop --no-admission;')])
+    expect(stepsOf(events)).toEqual([])
+    expect(await run(on, { ...rollbackTo('r1'), skipAdmission: true })).toMatchObject({ status: 0, end: { release: 'r1' } })
+  })
+
+  it('the dry run of a deploy is refused as the deploy would be', async () => {
+    const on = makeFull()
+    const plan = async (over: Parameters<typeof deployOf>[1] = {}): Promise<unknown> => {
+      const request = deployOf(on.source, over)
+      makeStaging(on.paths, request)
+      return planDeploy(on.app, request, () => {}, new AbortController().signal)
+    }
+    await expect(plan()).rejects.toMatchObject({ code: 'not-admitted', message: expect.stringMatching(figures) as string })
+    expect(await plan({ skipAdmission: true })).toMatchObject({ live: { release: 'r2' } })
+  })
+
+  it('counts the processes that the handover will start beside the older ones', async () => {
+    const on = makeApp()
+    const proc = makeTables({ 'proc/meminfo': `MemAvailable:  ${200 * 1024} kB\n`, 'proc/100/status': status(100 * 1024) }).proc
+    const state = bringUp(on, 'r3', 3)
+    const admit = async (strategy: 'all' | 'rolling', asked: object = {}): Promise<void> =>
+      requireAdmissionAhead({ ...on.app, proc }, { config: { ...on.app.config, processes: 4, strategy }, state, asked: { again: 'holdfast deploy shop', ...asked } }, '/nowhere')
+    await expect(admit('all')).rejects.toThrow('needs about 400.0M more for generation 4 (4 processes')
+    await admit('rolling')
+    await expect(admit('rolling', { hold: {} })).rejects.toThrow('(4 processes')
+    await expect(admit('rolling', { canary: { processes: 2, auto: false } })).rejects.toThrow('(2 processes')
+    await admit('all', { skipAdmission: true })
   })
 })

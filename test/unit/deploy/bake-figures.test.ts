@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { addCounts, bakeWords, chanceOf, countsOf, findFault, noCounts, quantileMs, subtractCounts, windowOf, type Counts, type Limits, type Observed } from '../../../src/deploy/bake-figures.js'
+import { addCounts, bakeWords, chanceOf, countsOf, findFault, isJudged, noCounts, quantileMs, subtractCounts, windowOf, type Counts, type Limits, type Observed } from '../../../src/deploy/bake-figures.js'
 import { answered, latency, report } from './private-servers.js'
 
 const limits: Limits = { maxErrors: 0.01, maxSlowdown: 3, minRequests: 50 }
 
 /** All that a new and an older generation answered; the newest part is all of it unless it is given. */
-const observed = (fresh: Counts, older: Counts = answered(1000), over: Partial<Observed> = {}): Observed => ({ fresh, recent: fresh, older, olderLife: older, ...over })
+const observed = (fresh: Counts, older: Counts = answered(1000), over: Partial<Observed> = {}): Observed => ({ fresh, recent: fresh, newest: fresh, older, olderLife: older, ...over })
 const kindOf = (...[seen, at, changed]: [Observed, ('middle' | 'end')?, Partial<Limits>?]): string | undefined => findFault(seen, { ...limits, ...changed }, at ?? 'end')?.kind
 
 describe('the share of errors', () => {
@@ -15,7 +15,11 @@ describe('the share of errors', () => {
     [50, 2, false, false],
     [50, 3, false, true],
     [50, 5, true, true],
-    [49, 49, false, false], // too few to judge
+    [49, 9, false, false], // too few to judge
+    [49, 10, true, true], // and yet no chance
+    [44, 44, true, true],
+    [10, 10, true, true],
+    [9, 9, false, false],
     [150, 8, true, true], // 5 % of a steady stream
     [1000, 10, false, false], // what is allowed
     [1000, 14, false, false],
@@ -38,6 +42,13 @@ describe('the share of errors', () => {
     expect(kindOf(observed(answered(1000, 60), answered(9, 9), { olderLife: answered(10_000, 600) }))).toBeUndefined()
     expect(kindOf(observed(answered(1000, 60), answered(9, 9), { olderLife: answered(10_000) }))).toBe('errors')
     expect(kindOf(observed(answered(1000, 60), noCounts, { olderLife: noCounts }))).toBe('errors')
+  })
+
+  it('of few answers must be beyond chance against the older one’s too', () => {
+    expect(kindOf(observed(answered(40, 10), answered(1000, 100)))).toBeUndefined()
+    expect(kindOf(observed(answered(40, 14), answered(1000, 100)))).toBe('errors')
+    expect(kindOf(observed(answered(44, 44), answered(400, 400)))).toBeUndefined()
+    expect(kindOf(observed(answered(44, 44)), 'end', { minRequests: 1_000_000 })).toBe('errors')
   })
 
   it('may be anything at 100 %, and nothing at 0 %', () => {
@@ -87,10 +98,29 @@ describe('slowness', () => {
   })
 
   it('has no verdict with too few answers; the older one’s life stands in for its time', () => {
-    expect(kindOf(observed(answered(49, 0, 500)))).toBeUndefined()
-    expect(kindOf(observed(answered(200, 0, 500), answered(49, 0, 10)))).toBeUndefined()
-    expect(kindOf(observed(answered(200, 0, 500), answered(49, 0, 10), { olderLife: answered(5000, 0, 10) }))).toBe('slow')
+    expect(kindOf(observed(answered(19, 0, 500)))).toBeUndefined()
+    expect(kindOf(observed(answered(200, 0, 500), answered(19, 0, 10)))).toBeUndefined()
+    expect(kindOf(observed(answered(200, 0, 500), answered(19, 0, 10), { olderLife: answered(5000, 0, 10) }))).toBe('slow')
     expect(kindOf(observed(answered(200, 0, 500), noCounts, { olderLife: answered(5000, 0, 400) }))).toBeUndefined()
+  })
+
+  it('of few answers must be half of them, and the newest too, beyond nearly all of the older one’s', () => {
+    const half = (slow: number): Counts => ({ requests: 35, errors: 0, latency: latency({ 10: 35 - slow, 500: slow }) })
+    for (const at of ['middle', 'end'] as const) {
+      expect(kindOf(observed(answered(20, 0, 500), answered(20)), at)).toBe('slow')
+      expect(kindOf(observed(half(20)), at)).toBe('slow')
+      expect(kindOf(observed(half(15)), at)).toBeUndefined()
+      expect(kindOf(observed(half(20), answered(400), { newest: answered(20) }), at)).toBeUndefined()
+      expect(kindOf(observed(half(20), answered(400), { newest: answered(19, 0, 500) }), at)).toBeUndefined()
+      expect(kindOf(observed(answered(35, 0, 20), answered(400)), at)).toBeUndefined()
+      expect(kindOf(observed(answered(35, 0, 500), answered(19)), at)).toBeUndefined()
+      // The slower of its time and its life.
+      expect(kindOf(observed(answered(35, 0, 500), answered(400), { olderLife: answered(5000, 0, 400) }), at)).toBeUndefined()
+      expect(kindOf(observed(answered(35, 0, 500), noCounts, { olderLife: answered(5000) }), at)).toBe('slow')
+    }
+    expect(findFault(observed(answered(35, 0, 80), answered(418, 0, 0.3)), limits, 'middle')).toEqual({
+      kind: 'slow', did: expect.stringMatching(/^took more than [78]\d ms for half of 35 requests$/), against: expect.stringMatching(/^the older one at most 0\.3 ms for 95 %: bake\.max_slowdown allows 3 times as long, and 15 ms in any case$/),
+    })
   })
 
   it('is told with its limit', () => {
@@ -142,5 +172,6 @@ it('the figures in words', () => {
   expect(bakeWords({ fresh: windowOf(answered(1, 1, 2000), 60), older: windowOf(noCounts, 60), minRequests: 50 })).toMatch(
     /^1 request, 1 error \(100 %\), 95 % within 2(\.\d)? s, too few to judge \(bake\.min_requests is 50\); the older one no requests; in 60 s$/,
   )
+  expect([isJudged({ ...figures, minRequests: 312 }), isJudged({ ...figures, minRequests: 313 }), isJudged(figures)]).toEqual([true, false, false])
   expect(bakeWords({ fresh: windowOf(noCounts, 2), older: windowOf(noCounts, 2) })).toBe('no requests; the older one no requests; in 2 s')
 })

@@ -82,6 +82,15 @@ describe('a new generation that is well', () => {
     expect(await bake(on.app, order(on), pace)).toMatchObject({ ok: true, figures: { fresh: { requests: 40 + 7 + 2 }, older: { requests: 10 + 20 } } })
   })
 
+  it('is told to be unjudged where it has answered too little', async () => {
+    const on = makeBaked()
+    await tells(on, fresh, answered(35))
+    await tells(on, older, growing(100))
+    const baked = order(on)
+    expect(await bake(on.app, baked, pace)).toMatchObject({ ok: true, figures: { fresh: { requests: 35 } } })
+    expect(baked.told.at(-1)).toMatch(/^Generation 43 is through its bake, but its answers were not judged: 35 requests, 0 errors, .*, too few to judge \(bake\.min_requests is 50\); the older one \d+ requests/)
+  })
+
   it('is waited for until it accepts', async () => {
     const on = makeBaked()
     const seen = await tells(on, fresh, { accepting: false }, { accepting: false }, {})
@@ -100,7 +109,9 @@ describe('a new generation that is well', () => {
 
   it('without the runtime tells nothing, and nothing is expected', async () => {
     const on = makeBaked('standby = false')
-    const result = await bake(on.app, order(on, { forMs: 30 }), pace)
+    const baked = order(on, { forMs: 30 })
+    const result = await bake(on.app, baked, pace)
+    expect(baked.told).toEqual(['Generation 43 is through its bake, but its answers were not judged: without the preload nobody counts them.'])
     expect(result).toEqual({ ok: true, figures: { fresh: { requests: 0, errors: 0, errorShare: 0, seconds: 0 }, older: { requests: 0, errors: 0, errorShare: 0, seconds: 0 } } })
   })
 })
@@ -127,6 +138,23 @@ describe('a new generation that fails', () => {
     const result = await bake(on.app, order(on, { fresh: [fresh, second], forMs: 60_000 }), pace)
     expect(reasonOf(result)).toMatch(/^\(with one other\) answered 95 % of \d+ requests within \d+ ms in 1 s, the older one within \d+ ms: bake\.max_slowdown/)
     expect(seen.looks).toBeGreaterThanOrEqual(3)
+  })
+
+  it('by errors or slowness that no chance makes ends the bake early, however few its answers are', async () => {
+    for (const [few, reason] of [[answered(44, 44), /^answered 44 of 44 requests with errors \(100 %\)/], [answered(35, 0, 80), /^took more than \d+ ms for half of 35 requests in 1 s, the older one at most 1\d ms for 95 %/]] as const) {
+      const on = makeBaked()
+      await tells(on, fresh, few)
+      await tells(on, older, growing(100))
+      expect(reasonOf(await bake(on.app, order(on, { forMs: 60_000 }), pace))).toMatch(reason)
+    }
+  })
+
+  it('in few answers and at first only, as a process that is still cold, has not failed', async () => {
+    const on = makeBaked()
+    const cold = answered(28, 0, 300)
+    await tells(on, fresh, cold, { requests: 49, latency: addLatency(cold.latency, answered(21).latency) })
+    await tells(on, older, growing(100, 0, 10))
+    expect(await bake(on.app, order(on), pace)).toMatchObject({ ok: true, figures: { fresh: { requests: 49 } } })
   })
 
   it('at first only, as a process that is still cold, has not failed', async () => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { tryCandidate } from '../../../src/deploy/candidate.js'
+import { tryCandidate, watchWhile } from '../../../src/deploy/candidate.js'
 import type { Systemd, UnitState } from '../../../src/systemd/systemd.js'
 import { unitState } from './unit-state.js'
 
@@ -42,4 +42,10 @@ it('fails when its start job is gone and it never was up', async () => {
 it('keeps to a start timeout that is shorter than the unit’s own', async () => {
   const verdict = await tryCandidate(scripted(starting), { ...trial, startTimeoutMs: 250 })
   expect(verdict).toMatchObject({ kind: 'failed', wasReady: false, reason: 'was not ready within 0.25 s (start.timeout)' })
+})
+
+it('tells that one which dies while it is let in was watched by then', async () => {
+  const died = { active: 'failed', sub: 'failed', result: 'exit-code', exit: { how: 'exited', status: 1 } } as const
+  const failed = await watchWhile(scripted({}, {}, died), trial, () => new Promise(() => {}), { everyMs: 1 })
+  expect(failed).toMatchObject({ kind: 'failed', wasReady: true, reason: 'exited with status 1 while it was watched' })
 })

@@ -21,3 +21,9 @@ it.each([
 ])('%j, ready: %j', (state, ready, expected) => {
   expect(describeFailure(unitState(state), { ready, timeoutMs: 60_000 })).toBe(expected)
 })
+
+it('tells of one that had settled before', () => {
+  const said = (state: Parameters<typeof unitState>[0]): string => describeFailure(unitState(state), { ready: true, watched: true, timeoutMs: 60_000 })
+  expect(said({ result: 'exit-code', exit: exited(1) })).toBe('exited with status 1 while it was watched')
+  expect(said({ result: 'oom-kill' })).toBe('ran out of memory while it was watched (limits.memory)')
+})
