@@ -36,7 +36,7 @@ export interface AppObservation {
   wanted: { word: string; release: string | undefined } | undefined
   service: UnitState
   drain: UnitState
-  /** What systemd is about to do with these two; not asked for while both are up. */
+  /** What systemd is about to do with these two; not asked for while both are up, or the service is coming up. */
   jobs: { service: QueuedJob | undefined; drain: QueuedJob | undefined }
   /** Undefined for an app without listeners. */
   activate: UnitState | undefined
@@ -69,7 +69,9 @@ async function observeService(app: string, systemd: Systemd): Promise<ObservedSe
   const show = async (): Promise<ObservedService['states']> => (await systemd.show([appService(app), drainService(app), activateService(app)])) as ObservedService['states']
   const states = await show()
   const [service, drain] = states
-  if (service.active === 'active' && drain.active === 'active') return { states, jobs: { service: undefined, drain: undefined } }
+  // While a handover runs, too, it is plain what it is; to look again then could show its end beside a record from before it.
+  const isPlain = service.active === 'activating' || service.active === 'reloading' || (service.active === 'active' && drain.active === 'active')
+  if (isPlain) return { states, jobs: { service: undefined, drain: undefined } }
   const [ofService, ofDrain] = await Promise.all([systemd.job(appService(app)), systemd.job(drainService(app))])
   // A job that ended in between has changed what was seen.
   return { states: ofService === undefined && ofDrain === undefined ? await show() : states, jobs: { service: ofService, drain: ofDrain } }

@@ -264,8 +264,8 @@ it('streams events to programs, through deploys, a re-execution of systemd and t
   await stream.tells('live', ({ kind }) => kind === 'promote')
   // Each of these was a restart, which is no stop, and leaves nothing that somebody should mend.
   const states = stream.events.filter((event) => event.type === 'state')
-  expect(states.map(({ to }) => to).filter((state) => !['live', 'handover', 'failed-deploy'].includes(state))).toEqual([])
   expect(states.flatMap(({ problems }) => problems)).toEqual([])
+  expect(states.map(({ to }) => to).filter((state) => !['live', 'handover', 'failed-deploy'].includes(state))).toEqual([])
 
   const ended = once(stream.child, 'exit')
   expectSuccess(await holdfast('uninstall', app.name))
