@@ -12,6 +12,7 @@ import { checkPrograms } from '../deploy/programs.js'
 import { checkUnedited } from '../deploy/unedited.js'
 import { checkNames } from '../deploy/unit-names.js'
 import { HoldfastError } from '../errors.js'
+import { holdfastCommand } from '../release/command-words.js'
 import { readManifest } from '../release/manifest.js'
 import { pathsOf, type AppPaths } from '../release/paths.js'
 import { readState } from '../release/state.js'
@@ -39,6 +40,8 @@ export async function installCommand(file: string, options: GlobalOptions & { dr
     showPlan(plan, options)
     return
   }
+  const held = heldWords(paths)
+  if (held !== undefined) print(`note: ${held} is discarded by the handover.`)
   if (!config.snapshot) print(`note: snapshot = false runs ${directory} in place: a crash or a reboot runs what lies there then, and there is no way back.`)
   const hidden = config.snapshot && directory !== undefined && config.user === undefined && places.scope === 'system' ? findPrivate(directory) : undefined
   if (hidden !== undefined) {
@@ -70,6 +73,12 @@ function findPrivate(path: string): string | undefined {
   return (above === path ? undefined : findPrivate(above)) ?? ((statSync(path).mode & 0o001) === 0 ? path : undefined)
 }
 
+/** What waits for a promotion: it goes when another generation is live. */
+function heldWords(paths: AppPaths): string | undefined {
+  const { held } = readState(paths)
+  return held && `generation ${held.generation}, release ${held.release}, which ${held.kind === 'canary' ? 'is a canary' : 'is held'},`
+}
+
 function report({ paths, config }: InstallPlan): void {
   const { app } = config
   for (const { name, address } of openedSockets(config)) print(`listening  ${socketUnit(app, name)} on ${formatAddress(address)}`)
@@ -99,6 +108,8 @@ function showPlan({ paths, config, changes, files, stopSockets, disable, enable 
   ]
   print('\nWould run:')
   for (const command of commands) print(`    ${command}`)
+  const held = heldWords(paths)
+  if (held !== undefined) print(`\n${held} would be discarded by the handover; ${holdfastCommand(paths)} promote ${config.app} lets it in before.`)
   if (config.directory === undefined && !hasRelease(paths)) print('\nNothing to run yet: the app would be enabled.')
 }
 

@@ -6,7 +6,7 @@ import { plainText } from '../deploy/foreign-text.js'
 import { checkManager } from '../deploy/preflight.js'
 import { PreviewRelay } from '../deploy/preview-relay.js'
 import { listenOn, servePreview } from '../deploy/preview-server.js'
-import { fateOf, routeTo, type HeldFate } from '../deploy/preview-target.js'
+import { fateOf, requirePrivateSocket, routeTo, type HeldFate } from '../deploy/preview-target.js'
 import { requireSomethingHeld } from '../deploy/promote.js'
 import { HoldfastError } from '../errors.js'
 import { holdfastCommand } from '../release/command-words.js'
@@ -42,6 +42,7 @@ export async function previewCommand(given: string | undefined, options: GlobalO
   const app = openApp(chooseApp(given, places), options)
   const { paths } = app
   const held = requireSomethingHeld(paths, readState(paths))
+  requirePrivateSocket(paths, held)
 
   // Pinned: what is held later is another release than the one that was to be looked at.
   const relay = new PreviewRelay(() => routeTo(paths, held))
@@ -108,6 +109,7 @@ export function previewText({ generation, release, version, url, ssh }: PreviewJ
 
 function fateText({ paths }: InstalledApp, { generation }: Held, fate: Exclude<HeldFate, 'held'>): string {
   if (fate === 'live') return `Generation ${generation} is live now: this preview of it is closed.`
+  if (fate === 'closed') return `Generation ${generation} has no private socket any more, as after a stop of its instances: this preview of it is closed. ${holdfastCommand(paths)} status ${paths.app}`
   return `Generation ${generation} is no longer held: this preview of it is closed. What became of it: ${holdfastCommand(paths)} history ${paths.app}`
 }
 

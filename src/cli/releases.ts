@@ -8,6 +8,7 @@ import { Systemctl } from '../systemd/systemctl.js'
 import { chooseApp } from './choose-app.js'
 import { placesFor, type GlobalOptions } from './context.js'
 import { print } from './output.js'
+import { heldWord } from './status-text.js'
 import { alignRows, bytesWords, spanWords } from './words.js'
 
 export async function releasesCommand(given: string | undefined, options: GlobalOptions & { json?: boolean }): Promise<void> {
@@ -36,10 +37,11 @@ export function releasesText(rows: readonly ReleaseRow[], now: number): string {
   ]).join('\n')
 }
 
-function stateText({ live, draining, running, wanted, outcome, failure, rollbackTarget, afterDrain }: ReleaseRow): string {
+function stateText({ live, held, draining, running, wanted, outcome, failure, rollbackTarget, afterDrain }: ReleaseRow): string {
   const outcomes = { good: 'good', untried: 'untried', failed: `failed: ${plainText(failure ?? 'no reason recorded')}` }
   return [
     ...(live === null ? [] : [`live (generation ${live})`]),
+    ...(held === null ? [] : [`${heldWord(held)} (generation ${held.generation})`]),
     ...draining.map((generation) => `generation ${generation} drains`),
     ...running.map((generation) => `generation ${generation} runs`),
     ...(wanted && live === null ? ['wanted'] : []),

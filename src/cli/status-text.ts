@@ -16,11 +16,11 @@ export function statusText(status: AppStatus, now: number): string {
     ...(preview === null ? [] : [['preview', `${preview.address}  ${preview.active === 'active' ? 'listening' : preview.active} (${preview.unit})`]]),
   ]
   if (live !== null && live.source !== null) rows.splice(1, 0, ['source', plainText(live.source)])
-  if (held !== null) rows.push([held.kind === 'canary' ? 'canary' : 'held', heldText(status, held, now)])
+  if (held !== null) rows.push([heldWord(held), heldText(status, held, now)])
   if (deploy?.running === true) rows.push(['deploy', deployText(deploy, now)])
   if (lastHandover !== null) rows.push(['handover', handoverText(lastHandover, live?.generation, now)])
   if (afterDrain !== null && afterDrain.state !== 'failed') rows.push(['after_drain', afterDrainText(afterDrain, now)])
-  if (wanted !== null) rows.push(['wanted', wantedText(status, wanted)])
+  if (wanted !== null && !isBusy(status)) rows.push(['wanted', wantedText(status, wanted)])
   const lines = [`${app}: ${stateWords(status)}`, ...alignRows(rows).map((line) => `  ${line}`)]
   if (instances.length > 0) {
     lines.push('', ...alignRows(instances.map((instance) => instanceRow(instance, now))).map((line) => `  ${line}`))
@@ -34,7 +34,7 @@ export function listText(all: readonly AppStatus[], now: number): string {
   return alignRows(
     all.map((status) => [
       status.app,
-      status.state,
+      status.held === null ? status.state : `${status.state}, ${heldWord(status.held)} ${status.held.generation}`,
       status.live === null ? '-' : `generation ${status.live.generation}`,
       status.live === null ? '-' : status.live.release,
       status.live === null ? '-' : ago(status.live.since, now),
@@ -43,6 +43,9 @@ export function listText(all: readonly AppStatus[], now: number): string {
     ]),
   ).join('\n')
 }
+
+/** While something is brought up, nobody is told what a restart would bring up. */
+export const isBusy = ({ state, deploy }: Pick<AppStatus, 'state' | 'deploy'>): boolean => state === 'handover' || deploy?.running === true
 
 const sentences: Record<AppState, string> = {
   'live': 'live',
@@ -62,6 +65,8 @@ export function stateWords({ state, serving, instances }: Pick<AppStatus, 'state
   const serves = instances.find(({ phase }) => phase === 'live') ?? instances.find(({ phase }) => phase === 'ready')
   return `${sentences.handover}; ${serving && serves !== undefined ? `generation ${serves.generation} serves` : 'nothing serves yet'}`
 }
+
+export const heldWord = ({ kind }: { kind: 'hold' | 'canary' }): string => (kind === 'canary' ? 'canary' : 'held')
 
 /** What is held, since when and until when, and what takes it on. */
 export function heldText(status: Pick<AppStatus, 'app' | 'scope'>, { generation, release, version, kind, processes, since, expires }: NonNullable<AppStatus['held']>, now: number): string {

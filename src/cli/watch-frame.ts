@@ -5,7 +5,7 @@ import type { View, WatchedStatus } from '../deploy/watch-view.js'
 import type { StoryLine } from '../deploy/watch-story.js'
 import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import { barText } from './progress-text.js'
-import { afterDrainText, ago, handoverText, hasFailed, stateWords, wantedText } from './status-text.js'
+import { afterDrainText, ago, handoverText, hasFailed, isBusy, stateWords, wantedText } from './status-text.js'
 import { cutLine, lineWidth, wrapText, type Line, type Span, type Style } from './terminal-line.js'
 import { instanceLines } from './watch-table.js'
 import { clockWords, shortSpan } from './watch-words.js'
@@ -91,7 +91,7 @@ function headRows(status: WatchedStatus, events: readonly DeployEvent[], now: nu
   if (deploy?.running === true) rows.push(...deployRows(deploy, events, now))
   else if (lastHandover !== null && hasFailed(lastHandover)) rows.push(['handover', handoverText(lastHandover, live?.generation, now), 'red'])
   if (afterDrain !== null && afterDrain.state !== 'failed') rows.push(['after_drain', afterDrainText(afterDrain, now)])
-  if (wanted !== null) rows.push(['wanted', wantedText(status, wanted)])
+  if (wanted !== null && !isBusy(status)) rows.push(['wanted', wantedText(status, wanted)])
   const open = listeners.filter(({ active }) => active === 'active')
   const words = open.map(({ name, addresses }) => `${name} ${addresses.join(' ')}`)
   if (words.length > 0) rows.push([open.length === 1 ? 'listener' : 'listeners', words.join(', ')])

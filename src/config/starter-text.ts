@@ -51,6 +51,18 @@ timeout = "15min"
 # [bake]
 # for = "60s"
 
+# Where other people see what \`holdfast deploy --hold\` holds back.
+# [preview]
+# address = "127.0.0.1:8090"
+
+# A new release is started only with so much memory left besides.
+# [admission]
+# reserve = "64M"
+
+# Told of each deploy, by JSON on its standard input.
+# [notify]
+# command = ["/usr/local/bin/tell-chat"]
+
 # Run by \`holdfast deploy\` in the new release's folder, as the app's user. \`systemctl restart\` runs none.
 # [hooks]
 # install = ${tomlString(project.hooks.install)}

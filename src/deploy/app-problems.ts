@@ -15,7 +15,7 @@ export interface Problem {
 
 /** Where the record and what systemd runs differ. Pure. A stopped app has no problems: it was asked for. */
 export function findProblems(observation: AppObservation): Problem[] {
-  if (observation.drain.active === 'deactivating' || isStopped(observation)) return []
+  if (isStopping(observation) || isStopped(observation)) return []
   if (isDrainedByHand(observation)) return [drainedByHand(observation)]
   const settled = !isHandingOver(observation)
   return [
@@ -46,15 +46,23 @@ export function findUnfinished({ paths, deploy, afterDrain, live, held, liveRele
   return problems
 }
 
-/** Whether `ExecStart=` or `ExecReload=` of the app's service runs at the moment. */
-export const isHandingOver = ({ service }: Pick<AppObservation, 'service'>): boolean =>
-  service.active === 'reloading' || (service.active === 'activating' && service.sub !== 'auto-restart')
+/** Whether `ExecStart=` or `ExecReload=` of the app's service runs at the moment, or is about to. */
+export const isHandingOver = (observation: Pick<AppObservation, 'service' | 'jobs'>): boolean =>
+  observation.service.active === 'reloading' || (observation.service.active === 'activating' && observation.service.sub !== 'auto-restart') || isRestarting(observation)
+
+/** A restart stops both units first; the drain unit's job says that it does not drain. */
+const isRestarting = ({ jobs: { service, drain } }: Pick<AppObservation, 'jobs'>): boolean =>
+  service === 'restart' || service === 'start' || drain === 'restart' || drain === 'start'
+
+/** Whether `systemctl stop` drains the app. */
+export const isStopping = ({ drain, jobs }: Pick<AppObservation, 'drain' | 'jobs'>): boolean => jobs.drain === 'stop' || (drain.active === 'deactivating' && !isRestarting({ jobs }))
 
 /**
  * Whether the app was stopped: `systemctl stop` leaves a failed service failed, but stops its drain unit
  * and closes its sockets.
  */
-export const isStopped = ({ service, drain, listeners, instances }: AppObservation): boolean =>
+export const isStopped = ({ service, drain, jobs, listeners, instances }: AppObservation): boolean =>
+  !isRestarting({ jobs }) &&
   (service.active === 'inactive' || (service.active === 'failed' && drain.active !== 'active')) &&
   !instances.some(isUp) &&
   !listeners.some(({ state }) => state.active === 'active')
@@ -66,8 +74,8 @@ export function describeEnd({ state }: Pick<ObservedInstance, 'state'>): string 
 }
 
 /** Stopping the drain unit alone stops everything, but leaves the app's service as it was. */
-const isDrainedByHand = ({ service, drain, instances, listeners }: AppObservation): boolean =>
-  service.active === 'active' && drain.active === 'inactive' && !instances.some(isUp) && !listeners.some(({ state }) => state.active === 'active')
+const isDrainedByHand = ({ service, drain, jobs, instances, listeners }: AppObservation): boolean =>
+  !isRestarting({ jobs }) && service.active === 'active' && drain.active === 'inactive' && !instances.some(isUp) && !listeners.some(({ state }) => state.active === 'active')
 
 function drainedByHand({ paths, service, drain }: AppObservation): Problem {
   return {
@@ -134,21 +142,22 @@ function listenerProblems({ paths, listeners, instances }: AppObservation): Prob
 
 /** A preview that nobody can open: what is served is as it should be nevertheless. */
 export function findPreviewProblems(observation: AppObservation): Problem[] {
-  const { paths, preview, drain } = observation
-  if (preview === undefined || preview.state.active === 'active' || drain.active === 'deactivating' || isStopped(observation) || isDrainedByHand(observation)) return []
+  const { paths, preview } = observation
+  // A handover opens it on its way.
+  if (preview === undefined || preview.state.active === 'active' || isStopping(observation) || isHandingOver(observation) || isStopped(observation) || isDrainedByHand(observation)) return []
   const { unit, active, result } = preview.state
   const why = result === 'success' ? active : `${active} (${result})`
   return [{ what: `${unit} is ${why}: nobody sees a held release on ${preview.address}`, mend: systemctl(paths, `start ${unit}`) }]
 }
 
-function serviceProblems({ paths, service, drain, instances }: AppObservation): Problem[] {
+function serviceProblems({ paths, service, drain, jobs, instances }: AppObservation): Problem[] {
   const problems: Problem[] = []
   if (service.load !== 'loaded') {
     problems.push({ what: `${service.unit} is ${service.load}`, mend: `${holdfastCommand(paths)} install ${paths.config}` })
-  } else if (service.active === 'inactive' && instances.some(isUp)) {
+  } else if (service.active === 'inactive' && jobs.service === undefined && jobs.drain === undefined && instances.some(isUp)) {
     problems.push({ what: `${service.unit} is stopped, but instances run`, mend: systemctl(paths, `start ${service.unit}`) })
   }
-  if (service.active === 'active' && drain.active !== 'active' && drain.active !== 'activating') {
+  if (service.active === 'active' && drain.active !== 'active' && drain.active !== 'activating' && jobs.drain === undefined) {
     problems.push({ what: `${drain.unit} is ${drain.active}: stopping ${paths.app} would not stop what runs`, mend: systemctl(paths, `start ${drain.unit}`) })
   }
   return problems

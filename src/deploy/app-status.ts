@@ -2,7 +2,7 @@ import type { HistoryOutcome } from '../release/history.js'
 import type { Scope } from '../release/paths.js'
 import { sourceWords } from '../release/source-words.js'
 import { parseWaiting, type WaitingCounts } from '../runtime/waiting.js'
-import { describeEnd, findPreviewProblems, findProblems, findUnfinished, isHandingOver, isStopped, type Problem } from './app-problems.js'
+import { describeEnd, findPreviewProblems, findProblems, findUnfinished, isHandingOver, isStopped, isStopping, type Problem } from './app-problems.js'
 import { hasEnded, isDraining, isServing, isUp } from './observe.js'
 import type { OperationKind } from './progress.js'
 import type { AppObservation, ObservedInstance } from './observe-app.js'
@@ -166,10 +166,10 @@ export function exitStatusOf({ serving, problems }: Pick<AppStatus, 'serving' | 
 }
 
 function stateOf(observation: AppObservation, problems: readonly Problem[]): AppState {
-  const { live, service, drain, activate, listeners, instances } = observation
+  const { live, service, activate, listeners, instances } = observation
   const serving = instances.some(answers)
   const up = instances.some(isUp)
-  if (drain.active === 'deactivating') return 'stopping'
+  if (isStopping(observation)) return 'stopping'
   if (isHandingOver(observation)) return 'handover'
   if (activate?.active === 'activating') return 'starting'
   if (isStopped(observation)) return instances.some(isDraining) ? 'stopping' : live === undefined ? 'empty' : 'stopped'

@@ -28,7 +28,7 @@ export async function diagnoseApp(places: Places, app: string, systemd: Systemd,
     const install = `${holdfastCommand(places)} install ${paths.config}`
     return [
       ...(await collect(() => judgeConfig(paths, manifest, machine, install))),
-      ...(await collect(() => judgeUnitFiles(paths, manifest, install))),
+      ...(await collect(() => judgeUnitFiles(paths, manifest, systemd, install))),
       ...(await collect(() => judgePrograms(manifest, places, install))),
       ...(await collect(() => judgeUnits(manifest, systemd, paths))),
       ...(await collect(() => judgeState(places, app, systemd))),
@@ -85,11 +85,21 @@ function judgeNeeds({ directory, envFile, user }: Config): Finding[] {
   ]
 }
 
-function judgeUnitFiles(paths: AppPaths, manifest: Manifest, install: string): Finding[] {
+/** Socket units of which a file names another address than the one that was installed. */
+const readdressedSockets = (paths: AppPaths, manifest: Manifest): { name: string; file: string }[] =>
+  installedListeners(manifest).flatMap(({ unit, address }) => {
+    const file = findForeignFile(paths, unit, address)
+    return file === undefined ? [] : [{ name: unit, file }]
+  })
+
+async function judgeUnitFiles(paths: AppPaths, manifest: Manifest, systemd: Systemd, install: string): Promise<Finding[]> {
   const gone = manifest.units.map(({ name }) => join(paths.units, name)).filter(isGone)
   if (gone.length > 0) return [fail(`${gone.join(', ')} ${gone.length === 1 ? 'is' : 'are'} gone`, install)]
-  checkUnedited(manifest, paths)
-  return [ok(`its ${manifest.units.length} units are as they were written`)]
+  // Of an open socket whose address was edited judgeState says what to do: to remove its file and reload would close it.
+  const sockets = readdressedSockets(paths, manifest).filter(({ file, name }) => file === join(paths.units, name)).map(({ name }) => name)
+  const edited = (await systemd.show(sockets)).filter(({ active }) => active === 'active').map(({ unit }) => unit)
+  checkUnedited({ ...manifest, units: manifest.units.filter(({ name }) => !edited.includes(name)) }, paths)
+  return edited.length > 0 ? [] : [ok(`its ${manifest.units.length} units are as they were written`)]
 }
 
 /** The programs that its units run may have gone with an upgrade. */
@@ -108,8 +118,8 @@ async function judgeUnits(manifest: Manifest, systemd: Systemd, paths: AppPaths)
   const units = names.map((name, i) => ({ name, ...(states[i] as (typeof states)[number]) }))
   const instances = await systemd.list(instancePattern(manifest.app))
   const reloads = await systemd.properties([...names, ...instances], ['NeedDaemonReload'])
-  // Of a socket whose address was edited, a daemon-reload would be the end: judgeState says what to do.
-  const edited = installedListeners(manifest).filter(({ unit, address }) => findForeignFile(paths, unit, address) !== undefined).map(({ unit }) => unit)
+  // Of a socket whose address was edited, a daemon-reload would be the end.
+  const edited = readdressedSockets(paths, manifest).map(({ name }) => name)
   const stale = [...names, ...instances].filter((name, i) => reloads[i]?.NeedDaemonReload === 'yes' && !edited.includes(name))
   const findings = [
     ...units.filter(({ LoadState }) => LoadState !== 'loaded').map(({ name, LoadState }) =>

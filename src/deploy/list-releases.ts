@@ -31,9 +31,11 @@ export interface ReleaseRow {
   failure: string | null
   /** The generation, of the live release. */
   live: number | null
+  /** Of the release that waits for `holdfast promote` or `holdfast abort`. */
+  held: { generation: number; kind: 'hold' | 'canary' } | null
   /** Generations that drain. */
   draining: number[]
-  /** Generations that run, and are neither live nor draining: candidates of a handover, or leftovers. */
+  /** Generations that run, and are neither live, held nor draining: candidates of a handover, or leftovers. */
   running: number[]
   wanted: boolean
   /** Whether a rollback that names no release goes here. */
@@ -45,6 +47,7 @@ export interface ListedFacts {
   /** In any order. */
   releases: readonly Release[]
   live: { generation: number; release: string } | undefined
+  held: { generation: number; release: string; kind: 'hold' | 'canary' } | undefined
   wanted: string | undefined
   /** Of which `hooks.after_drain` waits. */
   waiting: string | undefined
@@ -54,7 +57,7 @@ export interface ListedFacts {
 }
 
 /** Newest first. Pure. */
-export function rowsOf({ releases, live, wanted, waiting, rollbackTarget, instances, sizeOf }: ListedFacts): ReleaseRow[] {
+export function rowsOf({ releases, live, held, wanted, waiting, rollbackTarget, instances, sizeOf }: ListedFacts): ReleaseRow[] {
   return [...releases]
     .sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))
     .map((release) => {
@@ -73,8 +76,9 @@ export function rowsOf({ releases, live, wanted, waiting, rollbackTarget, instan
         outcome,
         failure: failure ?? null,
         live: live?.release === id ? live.generation : null,
+        held: held?.release === id ? { generation: held.generation, kind: held.kind } : null,
         draining: generations((phase) => phase === 'draining'),
-        running: generations((phase) => phase === 'starting' || phase === 'ready' || phase === 'restarting').filter((generation) => generation !== live?.generation),
+        running: generations((phase) => phase === 'starting' || phase === 'standby' || phase === 'ready' || phase === 'restarting').filter((generation) => generation !== live?.generation),
         wanted: wanted === id,
         rollbackTarget: rollbackTarget === id,
         afterDrain: waiting === id ? 'waiting' : (afterDrain?.outcome ?? null),
@@ -93,6 +97,7 @@ export async function observeReleases(paths: AppPaths, systemd: Systemd): Promis
   return rowsOf({
     releases,
     live,
+    held,
     wanted,
     waiting: afterDrain !== undefined && afterDrain.begun === undefined ? afterDrain.release : undefined,
     rollbackTarget: previousGood({ releases, history: readHistory(paths), live: live?.release })?.id,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { formatAddress } from '../config/address.js'
 import { HoldfastError } from '../errors.js'
-import { closeTemplate } from '../units/names.js'
+import { closeTemplate, previewSocket } from '../units/names.js'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
 import type { InstalledApp } from './app.js'
 import { judgeListener } from './guard-judge.js'
@@ -24,6 +24,15 @@ export async function requireListeners(app: InstalledApp): Promise<void> {
     if (!isHeld(facts)) await reopen(app, facts, instances)
     else tellMoved(app, facts)
   }
+  await openPreview(app)
+}
+
+/**
+ * A start right after a stop queues its sockets before the drain closes them. Not waited for, whatever becomes of it:
+ * without a preview, the app is served all the same.
+ */
+async function openPreview({ systemd, units, paths }: InstalledApp): Promise<void> {
+  await systemd.queueStart(units.filter((unit) => unit === previewSocket(paths.app)))
 }
 
 /** Where somebody has stopped a socket unit, a start of the app opens it again before anything of ours runs. */

@@ -10,7 +10,7 @@ import type { Release } from '../release/release.js'
 import { isHeldBack } from '../release/standby.js'
 import { listReleases } from '../release/store.js'
 import { denotes, readWanted } from '../release/wanted.js'
-import type { Systemd, UnitState } from '../systemd/systemd.js'
+import type { QueuedJob, Systemd, UnitState } from '../systemd/systemd.js'
 import { activateService, appService, drainService, previewSocket, processNumbers } from '../units/names.js'
 import { observeDeploy, type ObservedDeploy } from './deploy-under-way.js'
 import { addressIn, installedListeners, readListeners, type ListenerFacts } from './listener-facts.js'
@@ -36,6 +36,8 @@ export interface AppObservation {
   wanted: { word: string; release: string | undefined } | undefined
   service: UnitState
   drain: UnitState
+  /** What systemd is about to do with these two; not asked for while both are up, or the service is coming up. */
+  jobs: { service: QueuedJob | undefined; drain: QueuedJob | undefined }
   /** Undefined for an app without listeners. */
   activate: UnitState | undefined
   listeners: ListenerFacts[]
@@ -55,6 +57,24 @@ export interface ObservedInstance extends RunningInstance {
   changedAt: string | undefined
   /** Bytes: of the whole unit where the kernel accounts for it, else resident in the main process. */
   memory: number | undefined
+}
+
+interface ObservedService {
+  states: [service: UnitState, drain: UnitState, activate: UnitState]
+  jobs: AppObservation['jobs']
+}
+
+/** The app's own units. A restart takes them down for a moment, which its systemd job alone tells from a stop. */
+async function observeService(app: string, systemd: Systemd): Promise<ObservedService> {
+  const show = async (): Promise<ObservedService['states']> => (await systemd.show([appService(app), drainService(app), activateService(app)])) as ObservedService['states']
+  const states = await show()
+  const [service, drain] = states
+  // While a handover runs, too, it is plain what it is; to look again then could show its end beside a record from before it.
+  const isPlain = service.active === 'activating' || service.active === 'reloading' || (service.active === 'active' && drain.active === 'active')
+  if (isPlain) return { states, jobs: { service: undefined, drain: undefined } }
+  const [ofService, ofDrain] = await Promise.all([systemd.job(appService(app)), systemd.job(drainService(app))])
+  // A job that ended in between has changed what was seen.
+  return { states: ofService === undefined && ofDrain === undefined ? await show() : states, jobs: { service: ofService, drain: ofDrain } }
 }
 
 /** Not one of the listeners: without it, the app is served all the same. */
@@ -77,15 +97,14 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
   if (manifest === undefined) throw notInstalled(places, app)
   // The record first: a handover that ends in between shows as one that is under way, not as a contradiction.
   const { live, wanted, held, afterDrain } = readState(paths)
-  const [states, instances, deploy] = await Promise.all([
-    systemd.show([appService(app), drainService(app), activateService(app)]),
+  const [{ states: [service, drain, activate], jobs }, instances, deploy] = await Promise.all([
+    observeService(app, systemd),
     observeInstances(systemd, app),
     observeDeploy(paths, systemd),
   ])
   const listeners = await readListeners({ paths, systemd }, installedListeners(manifest), instances)
   const releases = listReleases(paths)
   const changes = await systemd.properties(instances.map(({ state }) => state.unit), ['StateChangeTimestamp'])
-  const [service, drain, activate] = states as [UnitState, UnitState, UnitState]
   return {
     paths,
     units: manifest.units.map(({ name }) => name),
@@ -99,6 +118,7 @@ export async function observeApp(places: Places, app: string, systemd: Systemd):
     lastHandover: readHistory(paths).at(-1),
     service,
     drain,
+    jobs,
     activate: activate.load === 'not-found' ? undefined : activate,
     listeners,
     preview: await observePreview(manifest, systemd),

@@ -30,12 +30,23 @@ export function routeTo(paths: AppPaths, { generation, processes }: Pick<Held, '
   return { kind: 'held', generation, sockets: processNumbers(processes).map((process) => privateSocket(paths, { generation, process })) }
 }
 
-/** What became of a generation that was held: `held` as long as it is. */
-export type HeldFate = 'held' | 'live' | 'gone'
+/** What became of a generation that was held: `held` as long as it is; `closed`: it still is, but has no private socket. */
+export type HeldFate = 'held' | 'live' | 'gone' | 'closed'
+
+/** @throws HoldfastError `usage` where what is held has no private socket */
+export function requirePrivateSocket(paths: AppPaths, { generation, processes, kind }: Pick<Held, 'generation' | 'processes' | 'kind'>): void {
+  const route = routeTo(paths, { generation, processes })
+  if (hasSocket(route)) return
+  const what = `generation ${generation} of ${paths.app}, ${kind === 'canary' ? 'a canary' : 'which is held'}, has no private socket: it was stopped, or its release does not preload holdfast/register`
+  throw new HoldfastError('usage', what, { hint: `${holdfastCommand(paths)} status ${paths.app}` })
+}
+
+const hasSocket = ({ sockets }: PreviewRoute & { kind: 'held' }): boolean => sockets.some((socket) => existsSync(socket))
 
 /** Looks at the record, and at the sockets, which go with the instances. */
 export function fateOf(paths: AppPaths, { generation, processes }: Pick<Held, 'generation' | 'processes'>): HeldFate {
   const { held, live } = readState(paths)
   if (live?.generation === generation) return 'live'
-  return held?.generation === generation && routeTo(paths, { generation, processes }).sockets.some((socket) => existsSync(socket)) ? 'held' : 'gone'
+  if (held?.generation !== generation) return 'gone'
+  return hasSocket(routeTo(paths, { generation, processes })) ? 'held' : 'closed'
 }

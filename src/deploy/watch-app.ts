@@ -7,7 +7,7 @@ import { observeApp } from './observe-app.js'
 import type { DeployEvent } from './progress.js'
 import { readReport } from './reports.js'
 import { DeployWatch } from './watch-deploys.js'
-import { addSpans, ratesOf, SampleWindow } from './watch-rates.js'
+import { ratesOf, ratesOfAll, SampleWindow } from './watch-rates.js'
 import { mayAskInstances, type View, type WatchedInstance } from './watch-view.js'
 
 /** What a look has found that was not there at the look before. */
@@ -58,10 +58,10 @@ export class AppWatch {
       const counted = report === null ? undefined : this.count(instance.unit, at, report)
       return { ...instance, release: this.releaseOf(instance), report, rates: counted === undefined ? null : ratesOf(counted) }
     })
-    const total = addSpans(instances.flatMap(({ unit, report }) => (report === null ? [] : (this.windows.get(unit)?.counted() ?? []))))
+    const total = ratesOfAll(instances.flatMap(({ unit, report }) => (report === null ? [] : (this.windows.get(unit)?.counted() ?? []))))
     this.deploys ??= new DeployWatch(paths, status.deploy?.running === true ? (status.deploy.id ?? undefined) : undefined)
     return {
-      view: { at, status: { ...status, instances }, rates: total === undefined ? null : ratesOf(total), mayAsk },
+      view: { at, status: { ...status, instances }, rates: total ?? null, mayAsk },
       ended: isFresh ? this.readEnded() : [],
       deployEvents: this.deploys.read(),
     }

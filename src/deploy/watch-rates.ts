@@ -81,6 +81,21 @@ export function ratesOf(span: CountedSpan): Rates {
   }
 }
 
+/**
+ * Those of several instances together. What one answers in a second is a mean over the time that it was counted, which is
+ * shorter for one that has just begun: the means are added, and so the sum is that of the rows. Undefined for none.
+ */
+export function ratesOfAll(spans: readonly CountedSpan[]): Rates | undefined {
+  const all = addSpans(spans)
+  if (all === undefined) return undefined
+  const each = spans.map(ratesOf)
+  return {
+    ...ratesOf(all),
+    requestsPerSecond: round(sum(each.map(({ requestsPerSecond }) => requestsPerSecond)), 2),
+    errorsPerSecond: round(sum(each.map(({ errorsPerSecond }) => errorsPerSecond)), 2),
+  }
+}
+
 /** Those of several instances as of one. Undefined for none. */
 export function addSpans(spans: readonly CountedSpan[]): CountedSpan | undefined {
   if (spans.length === 0) return undefined

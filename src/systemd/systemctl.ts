@@ -139,14 +139,9 @@ export class Systemctl implements Systemd {
     return own.length > 0 ? own : tail([ofUnit])
   }
 
-  async journal({ since, match, fields, limit }: JournalQuery): Promise<JournalEntry[]> {
-    // Not `--user`, which opens a journal file of the user's own alone: there is none with Storage=volatile.
-    const { stdout } = await runProgram('journalctl', [
-      '--no-pager', '--quiet', '--output=json', `--output-fields=${fields.join(',')}`, `--lines=${limit}`,
-      `--since=@${Math.floor(Date.parse(since) / 1000)}`,
-      ...Object.entries(match).flatMap(([name, values]) => values.map((value) => `${name}=${value}`)),
-    ])
-    return parseJournal(stdout)
+  async journal(query: JournalQuery): Promise<JournalEntry[]> {
+    const { stdout } = await runProgram('journalctl', journalArguments(query))
+    return parseJournal(stdout).reverse()
   }
 
   /** A call whose answer is needed. @throws HoldfastError `systemd-failed` */
@@ -180,6 +175,16 @@ export class Systemctl implements Systemd {
   private manager(): string[] {
     return this.scope === 'user' ? ['--user'] : []
   }
+}
+
+/** The newest entries, newest first: with `--since=` but without `--reverse`, `--lines=` counts from the oldest. Exported for its tests. */
+export function journalArguments({ since, match, fields, limit }: JournalQuery): string[] {
+  // Not `--user`, which opens a journal file of the user's own alone: there is none with Storage=volatile.
+  return [
+    '--no-pager', '--quiet', '--output=json', `--output-fields=${fields.join(',')}`, '--reverse', `--lines=${limit}`,
+    `--since=@${Math.floor(Date.parse(since) / 1000)}`,
+    ...Object.entries(match).flatMap(([name, values]) => values.map((value) => `${name}=${value}`)),
+  ]
 }
 
 /** `journalctl --output=json`: an object on each line. Exported for its tests. */

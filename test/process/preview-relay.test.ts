@@ -10,7 +10,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { PreviewRelay } from '../../src/deploy/preview-relay.js'
 import { servePreview } from '../../src/deploy/preview-server.js'
-import { fateOf, routeTo, routeToHeld, type PreviewRoute } from '../../src/deploy/preview-target.js'
+import { fateOf, requirePrivateSocket, routeTo, routeToHeld, type PreviewRoute } from '../../src/deploy/preview-target.js'
 import { pathsOf, type AppPaths } from '../../src/release/paths.js'
 import { privateSocket } from '../../src/release/standby.js'
 import type { Held, State } from '../../src/release/state.js'
@@ -410,8 +410,11 @@ describe('the end', () => {
   it('is known of a generation by the record and by its sockets', async () => {
     const paths = makePaths()
     record(paths, { held: heldOf(43, 2) })
-    expect(fateOf(paths, heldOf(43, 2))).toBe('gone')
+    expect(fateOf(paths, heldOf(43, 2))).toBe('closed')
+    expect(() => requirePrivateSocket(paths, heldOf(43, 2))).toThrow(/^generation 43 of .*, which is held, has no private socket: /)
+    expect(() => requirePrivateSocket(paths, { ...heldOf(43, 2), kind: 'canary' })).toThrow(/, a canary, has no private socket: /)
     const server = await serve(paths, 43, 2, says(''))
+    requirePrivateSocket(paths, heldOf(43, 2))
     expect(fateOf(paths, heldOf(43, 2))).toBe('held')
     record(paths, { held: heldOf(44) })
     expect(fateOf(paths, heldOf(43, 2))).toBe('gone')

@@ -155,6 +155,8 @@ it('an address that was edited: doctor warns of the reload, and mends what a rel
   const before = await faults(shop)
   expect(before.map(({ what }) => what)).toContain(`${unit} names another address than ${shop.address}, which was installed: at its next daemon-reload, systemd drops the socket that it holds`)
   expect(before.map(({ mend }) => mend).join('\n')).not.toContain('daemon-reload')
+  // Nor another that would lead to one, as a drop-in by systemctl edit does.
+  expect(before.map(({ mend }) => mend)).toEqual([expect.stringMatching(/^rm .*; holdfast install /)])
   const traffic = visit(shop)
   await mend(before.find(({ what }) => what.includes('daemon-reload'))?.mend ?? '')
   expect(await faults(shop)).toEqual([])

@@ -156,12 +156,27 @@ describe('the address of [preview]', () => {
     expect((await askAt(app.address)).release).toBe('one')
   })
 
+  it('is open again after a stop and a start at once', async () => {
+    const app = await makePreviewed('again')
+    expectSuccess(await app.deploy(await app.tree('one')))
+    for (let round = 0; round < 3; round += 1) {
+      expectSuccess(await run('sh', ['-c', `systemctl stop ${app.name}; systemctl start ${app.name}`]))
+      await waitFor('the preview is open', async () => (await activeState(`${app.name}-preview.socket`)) === 'active')
+      expect(await textAt(app.preview)).toMatch(/^No release/)
+    }
+  })
+
   it('changes by install, is of no other app, and leaves nothing behind', async () => {
     const before = await footprint()
     const app = await makeHeld('move')
     expect((await askAt(app.preview)).release).toBe('two')
     const next = `127.0.0.1:${await freePort()}`
+    const held = (await recorded(app) as unknown as { held: { release: string } }).held.release
+    const dryRun = await run(process.execPath, [join(checkout, 'dist/cli/main.js'), 'install', '--dry-run', app.config])
+    expect(dryRun.stdout).toContain(`\ngeneration 2, release ${held}, which is held, would be discarded by the handover; holdfast promote ${app.name} lets it in before.\n`)
     const moved = await reinstall(app, app.preview, next)
+    expect(said(moved)).toContain(`note: generation 2, release ${held}, which is held, is discarded by the handover.\n`)
+    expect(await recorded(app)).not.toHaveProperty('held')
     expect(said(moved)).toContain(`changed  /etc/systemd/system/${app.name}-preview.socket`)
     expect(said(moved)).toContain(`listening  ${app.name}-preview.socket on ${next}`)
     await expect(askAt(app.preview)).rejects.toThrow()
@@ -232,6 +247,19 @@ describe('holdfast preview', () => {
     expect([refused.status, refused.stdout, refused.stderr]).toEqual([2, '', expect.stringMatching(new RegExp(`^Error: no release of ${app.name} is held\nTry: holdfast deploy ${app.name} --hold `))])
     const port = await app.holdfast('preview', '--port', '70000')
     expect([port.status, port.stderr]).toEqual([2, expect.stringContaining('--port "70000" is no port')])
+  })
+
+  it('is refused where what is held has no private socket', async () => {
+    const app = await makeInstalledApp('stopped')
+    expectSuccess(await app.deploy(await app.tree('one')))
+    expectSuccess(await app.deploy([await app.tree('two'), '--hold']))
+    const open = watchPreview(app)
+    await open.line(/Ctrl-C closes it/)
+    expectSuccess(await systemctl('stop', `${app.name}@2.1.service`, `${app.name}@2.1.socket`))
+    await open.line(/Generation 2 has no private socket any more, as after a stop of its instances: this preview of it is closed\. holdfast status /)
+    expect(await open.ended).toBe(0)
+    const refused = await app.holdfast('preview')
+    expect([refused.status, refused.stdout, refused.stderr]).toEqual([2, '', expect.stringMatching(new RegExp(`^Error: generation 2 of ${app.name}, which is held, has no private socket: .*\nTry: holdfast status ${app.name}\n$`))])
   })
 
   it('opens a loopback address to what is held, without [preview], until Ctrl-C', async () => {

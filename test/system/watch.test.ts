@@ -251,6 +251,22 @@ it('streams events to programs, through deploys, a re-execution of systemd and t
   expectSuccess(await app.holdfast('abort'))
   await stream.tells('aborted')
 
+  // More has happened than is shown: what is shown is the newest.
+  const terminal = new Terminal(`${command} watch ${app.name}`, small)
+  expect(await terminal.shows(/which was held, is discarded/)).not.toContain('Generation 1 is live')
+  terminal.type('q')
+  expect(await terminal.end()).toBe(0)
+
+  expectSuccess(await app.holdfast('deploy', await app.tree('5'), '--hold'))
+  expect(said(await holdfast('status'))).toMatch(new RegExp(`^${app.name} +\\S+, held \\d+ +generation 2 `, 'm'))
+  expect(said(await app.holdfast('releases'))).toMatch(/ held \(generation \d+\), untried$/m)
+  expectSuccess(await app.holdfast('promote'))
+  await stream.tells('live', ({ kind }) => kind === 'promote')
+  // Each of these was a restart, which is no stop, and leaves nothing that somebody should mend.
+  const states = stream.events.filter((event) => event.type === 'state')
+  expect(states.flatMap(({ problems }) => problems)).toEqual([])
+  expect(states.map(({ to }) => to).filter((state) => !['live', 'handover', 'failed-deploy'].includes(state))).toEqual([])
+
   const ended = once(stream.child, 'exit')
   expectSuccess(await holdfast('uninstall', app.name))
   expect(await ended).toEqual([0, null])

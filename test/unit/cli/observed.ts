@@ -39,6 +39,7 @@ export function observed(change: Partial<AppObservation> = {}): AppObservation {
     lastHandover: { at: '2026-01-01T00:00:00.000Z', generation: 2, release: 'r2', from: 'r1', outcome: 'live', durationMs: 1234 },
     service: unit('shop.service', { sub: 'exited' }),
     drain: unit('shop-drain.service', { sub: 'exited' }),
+    jobs: { service: undefined, drain: undefined },
     activate: unit('shop-activate.service', { active: 'inactive', sub: 'dead' }),
     listeners: [listener()],
     preview: undefined,

@@ -38,7 +38,7 @@ describe('a source in a few words', () => {
 })
 
 const facts = (change: Partial<ListedFacts>): ListedFacts => ({
-  releases: [], live: undefined, wanted: undefined, waiting: undefined, rollbackTarget: undefined, instances: [], sizeOf: () => undefined, ...change,
+  releases: [], live: undefined, held: undefined, wanted: undefined, waiting: undefined, rollbackTarget: undefined, instances: [], sizeOf: () => undefined, ...change,
 })
 
 describe('the list of releases', () => {
@@ -71,11 +71,20 @@ describe('the list of releases', () => {
       'r1       -        2 d  45.3M  /srv/shop                          after_drain done, good',
     ].join('\n'))
   })
+  it.each([['hold', 'held'], ['canary', 'canary']] as const)('tells what waits: %s', (kind, word) => {
+    const rows = rowsOf({ ...listed, held: { generation: 5, release: 'r5', kind }, instances: [{ release: 'r5', generation: 5, phase: word }] })
+    expect(releasesText(rows, Date.parse('2026-01-03T00:00:00.000Z'))).toContain(`  ${word} (generation 5), wanted, untried\n`)
+    expect(rows[0]).toMatchObject({ held: { generation: 5, kind }, running: [] })
+  })
+  it('tells a candidate that nobody has let in yet', () => {
+    const rows = rowsOf({ ...listed, instances: [{ release: 'r5', generation: 5, phase: 'standby' }] })
+    expect(rows[0]?.running).toEqual([5])
+  })
   it('has for programs every key of each, null for what there is not', () => {
     expect(rowsOf(listed)[1]).toEqual({
       id: 'r4', version: null, createdAt: '2026-01-02T22:00:00.000Z', source: { kind: 'git', repository: '/srv/git/shop.git', branch: 'main', commit },
       overlay: null, sourceText: 'main@3fa9c1d of /srv/git/shop.git', commit, sizeBytes: 47_500_000, outcome: 'good', failure: null,
-      live: 4, draining: [], running: [], wanted: false, rollbackTarget: false, afterDrain: 'waiting',
+      live: 4, held: null, draining: [], running: [], wanted: false, rollbackTarget: false, afterDrain: 'waiting',
     })
     expect(rowsOf(listed)[0]).toMatchObject({ sizeBytes: null, commit: null, live: null, running: [5], wanted: true, afterDrain: null })
     expect(rowsOf(listed)[3]).toMatchObject({ draining: [2], rollbackTarget: true, version: '1.2.0' })

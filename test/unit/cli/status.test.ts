@@ -36,6 +36,12 @@ describe('the state of an app', () => {
     ['a stop under way', { service: unit('shop.service', inactive), drain: unit('shop-drain.service', { active: 'deactivating', sub: 'stop' }), instances: [instance(2, { active: 'deactivating' })] }, 'stopping', 3],
     ['stopped', { service: unit('shop.service', inactive), drain: unit('shop-drain.service', inactive), listeners: [listener(inactive)], instances: [] }, 'stopped', 3],
     ['stopped after a failed deploy', { service: unit('shop.service', failed), drain: unit('shop-drain.service', inactive), listeners: [listener(inactive)], instances: [] }, 'stopped', 3],
+    ['a restart that stops the app', { service: unit('shop.service', { active: 'deactivating', sub: 'stop' }), drain: unit('shop-drain.service', { active: 'deactivating', sub: 'stop' }), jobs: { service: 'restart', drain: 'restart' } }, 'handover', 0],
+    ['a restart between its stop and its start', { service: unit('shop.service', inactive), drain: unit('shop-drain.service', inactive), jobs: { service: 'start', drain: 'start' } }, 'handover', 0],
+    ['a restart whose drain unit is up again', { service: unit('shop.service', inactive), jobs: { service: 'start', drain: undefined } }, 'handover', 0],
+    ['a restart after a failed deploy', { service: unit('shop.service', failed), drain: unit('shop-drain.service', { active: 'deactivating', sub: 'stop' }), jobs: { service: 'start', drain: 'restart' } }, 'handover', 0],
+    ['a start of what was stopped', { service: unit('shop.service', inactive), drain: unit('shop-drain.service', inactive), jobs: { service: 'start', drain: 'start' }, listeners: [listener(inactive)], instances: [] }, 'handover', 3],
+    ['a stop that is about to begin', { service: unit('shop.service', inactive), jobs: { service: undefined, drain: 'stop' } }, 'stopping', 0],
     ['nothing recorded', noLive, 'empty', 3],
     ['nothing recorded, and the first deploy failed', { ...noLive, service: unit('shop.service', failed) }, 'down', 3],
   ]
@@ -44,6 +50,28 @@ describe('the state of an app', () => {
     expect(status.state).toBe(state)
     expect(exitStatusOf(status)).toBe(exit)
   })
+})
+
+it('a restart has no problems of its own, and a preview that it has yet to open is none', () => {
+  const preview = { address: '127.0.0.1:8090', state: unit('shop-preview.socket', inactive) }
+  for (const drain of [unit('shop-drain.service', { active: 'deactivating', sub: 'stop' }), unit('shop-drain.service', inactive), unit('shop-drain.service')]) {
+    const restarted = { preview, drain, service: unit('shop.service', inactive) }
+    expect(statusOf(observed({ ...restarted, jobs: { service: 'start', drain: 'restart' } })).problems).toEqual([])
+    expect(statusOf(observed({ ...restarted, service: unit('shop.service', { active: 'activating', sub: 'start' }) })).problems.map(({ what }) => what)).not.toContain('shop.service is stopped, but instances run')
+  }
+})
+
+it('what is wanted is told while nothing is brought up', () => {
+  const wanted = { word: '1.3.0', release: 'r3' }
+  expect(statusText(statusOf(observed({ wanted })), now)).toContain('wanted    1.3.0 (release r3): systemctl restart shop brings it up')
+  expect(statusText(statusOf(observed({ wanted, service: unit('shop.service', { active: 'activating', sub: 'start' }) })), now)).not.toContain('wanted')
+  expect(statusText(statusOf(observed({ wanted, deploy: { isRunning: true, record: undefined } })), now)).not.toContain('wanted')
+  expect(statusOf(observed({ wanted, deploy: { isRunning: true, record: undefined } })).wanted).toEqual({ text: '1.3.0', release: 'r3' })
+})
+
+it.each([['hold', 'held'], ['canary', 'canary']] as const)('the line of an app tells what waits: %s', (kind, word) => {
+  const held = { generation: 43, release: 'r43', processes: 1, kind, since: '2026-01-01T00:00:00.000Z', afterDrain: false }
+  expect(listText([statusOf(observed({ held, instances: [instance(2), instance(43)] }))], now)).toMatch(new RegExp(`^shop {2}live, ${word} 43 {2}generation 2 {2}`))
 })
 
 describe('a problem names the units and a command', () => {

@@ -64,8 +64,9 @@ describe('init', () => {
 
   test('every commented key is in order too', () => {
     const text = planInit(folder).text.replace(/^# (?=[a-z_]+ = |\[)/gm, '').replace(/\ncommand = (?=\["node", "--)/, '\n# $&')
+    for (const table of ['preview', 'admission', 'notify']) expect(text).toContain(`\n[${table}]\n`)
     writeFileSync(join(folder, 'holdfast.toml'), text.replace(/^command = \["node", "server\.js"\]\n/m, ''))
-    expect(loadConfig(join(folder, 'holdfast.toml'))).toMatchObject({ data: true, user: 'my-shop', limits: { tasks: 512 }, hooks: { install: { text: 'npm ci --omit=dev' } } })
+    expect(loadConfig(join(folder, 'holdfast.toml'))).toMatchObject({ data: true, user: 'my-shop', limits: { tasks: 512 }, preview: { address: { port: 8090 } }, notify: { command: ['/usr/local/bin/tell-chat'] }, hooks: { install: { text: 'npm ci --omit=dev' } } })
   })
 
   test.each<[what: string, files: Files, install: string, migrate: string]>([

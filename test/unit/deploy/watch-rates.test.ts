@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { addSpans, ratesOf, SampleWindow } from '../../../src/deploy/watch-rates.js'
+import { addSpans, ratesOf, ratesOfAll, SampleWindow } from '../../../src/deploy/watch-rates.js'
 import type { Report } from '../../../src/runtime/report.js'
 import { report } from '../cli/watched.js'
 
@@ -60,4 +60,10 @@ it('those of several instances are added', () => {
   const span = { seconds: 5, requests: 100, errors: 1, latency: [50, 50] }
   expect(addSpans([span, { seconds: 2, requests: 10, errors: 0, latency: [0, 0, 10] }])).toEqual({ seconds: 5, requests: 110, errors: 1, latency: [50, 50, 10] })
   expect(addSpans([])).toBeUndefined()
+})
+
+it('what all answer in a second is the sum of what each does, however long each was counted', () => {
+  const all = ratesOfAll([{ seconds: 5, requests: 0, errors: 0, latency: [] }, { seconds: 1.5, requests: 120, errors: 3, latency: [120] }])
+  expect(all).toMatchObject({ seconds: 5, requests: 120, errors: 3, requestsPerSecond: 80, errorsPerSecond: 2 })
+  expect(ratesOfAll([])).toBeUndefined()
 })
