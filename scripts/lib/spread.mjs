@@ -6,7 +6,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { readReport } from '../../dist/deploy/reports.js'
+import { readReport } from '../../dist/deploy/checks/reports.js'
 import { pathsOf, placesOf } from '../../dist/release/paths.js'
 import { keepConnections, openConnections } from './spread-load.mjs'
 

@@ -1,4 +1,4 @@
-import type { DeployPlan } from '../deploy/deploy-plan.js'
+import type { DeployPlan } from '../deploy/operation/deploy-plan.js'
 import { lineText, plainText } from '../deploy/foreign-text.js'
 import { alignRows } from './words.js'
 

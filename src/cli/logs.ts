@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import { notInstalled } from '../deploy/uninstall.js'
+import { notInstalled } from '../deploy/install/uninstall.js'
 import { HoldfastError } from '../errors.js'
 import { readManifest, type Manifest } from '../release/manifest.js'
 import { pathsOf, type Scope } from '../release/paths.js'

@@ -1,5 +1,5 @@
 import { lineText } from '../deploy/foreign-text.js'
-import type { DeployEvent, OperationKind } from '../deploy/progress.js'
+import type { DeployEvent, OperationKind } from '../deploy/operation/progress.js'
 import { jsonText, print } from './output.js'
 import { failureText, ProgressText } from './progress-text.js'
 

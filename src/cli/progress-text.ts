@@ -1,5 +1,5 @@
 import { lineText, plainText } from '../deploy/foreign-text.js'
-import { operationWords, type DeployEvent, type OperationKind, type StepName } from '../deploy/progress.js'
+import { operationWords, type DeployEvent, type OperationKind, type StepName } from '../deploy/operation/progress.js'
 import { bytesWords, durationWords } from './words.js'
 
 export interface TextOptions {

@@ -1,7 +1,7 @@
-import type { AppStatus, AppState, InstanceStatus } from '../deploy/app-status.js'
+import type { AppStatus, AppState, InstanceStatus } from '../deploy/observe/app-status.js'
 import { holdfastCommand, systemctlCommand } from '../release/command-words.js'
 import { plainText } from '../deploy/foreign-text.js'
-import { operationWords } from '../deploy/progress.js'
+import { operationWords } from '../deploy/operation/progress.js'
 import { alignRows, bytesWords, drainWords, spanWords, timeWords } from './words.js'
 
 /** An app's status for people to read. Pure: `now` is in milliseconds. */

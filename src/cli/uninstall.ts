@@ -1,5 +1,5 @@
-import { checkManager } from '../deploy/preflight.js'
-import { planUninstall, uninstall } from '../deploy/uninstall.js'
+import { checkManager } from '../deploy/install/preflight.js'
+import { planUninstall, uninstall } from '../deploy/install/uninstall.js'
 import { Systemctl } from '../systemd/systemctl.js'
 import { deployService, hookService } from '../units/names.js'
 import { placesFor, type GlobalOptions } from './context.js'

@@ -1,5 +1,5 @@
 import { plainText } from '../deploy/foreign-text.js'
-import type { View } from '../deploy/watch-view.js'
+import type { View } from '../deploy/observe/watch-view.js'
 import { padText, textWidth, type Line, type Span } from './terminal-line.js'
 import { fitLines, stateStyles, titleLine, type FrameSize } from './watch-frame.js'
 import { latencyWords, rateWords, shortSpan } from './watch-words.js'

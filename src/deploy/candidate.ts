@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Systemd, UnitState } from '../systemd/systemd.js'
-import type { BakeFigures } from './bake-figures.js'
+import type { BakeFigures } from './checks/bake-figures.js'
 import { describeFailure } from './failure.js'
 
 /** What became of a generation that was started. */

@@ -4,7 +4,7 @@ import type { InstanceNumber } from '../release/stop-reason.js'
 import type { Report } from '../runtime/report.js'
 import type { InstalledApp } from './app.js'
 import type { Refusal } from './candidate.js'
-import { readReport } from './reports.js'
+import { readReport } from './checks/reports.js'
 
 /** One process of a generation, by its unit. */
 export interface Member extends InstanceNumber {

@@ -1,5 +1,5 @@
 import type { Release } from '../release/release.js'
-import { previousGood, type ReleaseFacts } from './previous-release.js'
+import { previousGood, type ReleaseFacts } from './operation/previous-release.js'
 
 export interface PrunePlan {
   /** Oldest first. */

@@ -1,10 +1,10 @@
 import { activateService, isListenerSocket } from '../units/names.js'
 import type { Places } from '../release/paths.js'
 import type { Systemd } from '../systemd/systemd.js'
-import { closeListeners } from './listener-close.js'
+import { closeListeners } from './listeners/listener-close.js'
 import { isDraining, isUp } from './observe.js'
 import { closeAllPrivateSockets } from './retire.js'
-import { observeApp, type ObservedInstance } from './observe-app.js'
+import { observeApp, type ObservedInstance } from './observe/observe-app.js'
 
 export type StopOutcome =
   /** `killed`: units that did not end by themselves before their deadline. */

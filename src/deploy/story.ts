@@ -1,5 +1,5 @@
 import { appendFileSync } from 'node:fs'
-import type { DeployEvent } from './progress.js'
+import type { DeployEvent } from './operation/progress.js'
 
 /**
  * The story of an app's releases, as the journal tells it: one plain sentence per event, with fields

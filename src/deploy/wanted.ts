@@ -9,8 +9,8 @@ import { listReleases } from '../release/store.js'
 import { versionPattern } from '../release/version.js'
 import { denotes, readWanted, wantedFile, writeWanted } from '../release/wanted.js'
 import type { InstalledApp } from './app.js'
-import { fetchVersion } from './fetch-version.js'
-import { passedContracts } from './previous-release.js'
+import { fetchVersion } from './operation/fetch-version.js'
+import { passedContracts } from './operation/previous-release.js'
 
 /** What the file `wanted` asks for. */
 export type Asked =

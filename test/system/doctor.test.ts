@@ -1,7 +1,7 @@
 import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import type { Finding } from '../../src/deploy/diagnose.js'
+import type { Finding } from '../../src/deploy/observe/diagnose.js'
 import { broken, makeShop, type Shop } from './apps.js'
 import { expectSuccess, holdfast, mustRun, registerModule, root, run, systemctl, systemdVersion, uniqueApp } from './harness.js'
 

@@ -6,7 +6,7 @@ import http from 'node:http'
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
-import type { Finding } from '../../src/deploy/diagnose.js'
+import type { Finding } from '../../src/deploy/observe/diagnose.js'
 import { serverJs, visit, type Shop } from './apps.js'
 import { activeState, expectSuccess, freePort, holdfast, journal, makeApp, mustRun, registerModule, run, systemctl, uniqueApp, waitFor } from './harness.js'
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { openApp } from '../../src/cli/context.js'
 import type { Config } from '../../src/config/model.js'
 import type { InstalledApp } from '../../src/deploy/app.js'
-import { runHook, type Hook, type HookResult } from '../../src/deploy/hooks.js'
+import { runHook, type Hook, type HookResult } from '../../src/deploy/operation/hooks.js'
 import { makeShop, type Shop } from './apps.js'
 import { expectSuccess, holdfast } from './harness.js'
 

@@ -1,7 +1,7 @@
 import { chmodSync, chownSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, expect, it } from 'vitest'
-import { checkPrograms } from '../../src/deploy/programs.js'
+import { checkPrograms } from '../../src/deploy/install/programs.js'
 import { makeProgramFiles } from '../program-files.js'
 import './harness.js'
 

@@ -1,7 +1,7 @@
 /** Several processes accept from one queue. How evenly is measured by scripts/spread; here only that none is left out. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
-import { readReport } from '../../src/deploy/reports.js'
+import { readReport } from '../../src/deploy/checks/reports.js'
 import { pathsOf, placesOf } from '../../src/release/paths.js'
 import type { Report } from '../../src/runtime/report.js'
 import { ask, makeShop } from './apps.js'

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { rename, writeFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import type { AppStatus } from '../../src/deploy/app-status.js'
+import type { AppStatus } from '../../src/deploy/observe/app-status.js'
 import { ask, broken, makeShop, recorded, serverJs, type Shop } from './apps.js'
 import { expectSuccess, holdfast, mustRun, root, run, systemctl, uniqueApp, waitFor, type Result } from './harness.js'
 

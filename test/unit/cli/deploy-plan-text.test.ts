@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { planText } from '../../../src/cli/deploy-plan-text.js'
-import type { DeployPlan } from '../../../src/deploy/deploy-plan.js'
-import { stepsOf } from '../../../src/deploy/progress.js'
+import type { DeployPlan } from '../../../src/deploy/operation/deploy-plan.js'
+import { stepsOf } from '../../../src/deploy/operation/progress.js'
 
 const plan: DeployPlan = {
   app: 'shop', what: '/srv/shop', version: '1.2.0', commit: null,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { findingsText } from '../../../src/cli/doctor.js'
-import { diagnoseMachine, type Finding } from '../../../src/deploy/diagnose.js'
-import type { Machine } from '../../../src/deploy/machine.js'
+import { diagnoseMachine, type Finding } from '../../../src/deploy/observe/diagnose.js'
+import type { Machine } from '../../../src/deploy/install/machine.js'
 
 const good: Machine = {
   scope: 'system', booted: true, systemd: { version: 252, state: 'running' }, user: { name: 'root', uid: 0, lingers: false }, hasBus: true,

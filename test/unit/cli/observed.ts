@@ -1,6 +1,6 @@
 /** What tests of `status` and `doctor` observe: an app that is live, changed as each test needs. */
-import type { ListenerFacts } from '../../../src/deploy/listener-facts.js'
-import type { AppObservation, ObservedInstance } from '../../../src/deploy/observe-app.js'
+import type { ListenerFacts } from '../../../src/deploy/listeners/listener-facts.js'
+import type { AppObservation, ObservedInstance } from '../../../src/deploy/observe/observe-app.js'
 import { pathsOf, placesOf } from '../../../src/release/paths.js'
 import type { UnitState } from '../../../src/systemd/systemd.js'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { barText, failureText, ProgressText } from '../../../src/cli/progress-text.js'
 import { lineText } from '../../../src/deploy/foreign-text.js'
-import type { DeployEvent } from '../../../src/deploy/progress.js'
+import type { DeployEvent } from '../../../src/deploy/operation/progress.js'
 
 const at = '2026-11-21T10:00:00.000Z'
 const story: DeployEvent[] = [

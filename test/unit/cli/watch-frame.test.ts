@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { lineWidth, renderLine } from '../../../src/cli/terminal-line.js'
 import { watchFrame, type WatchModel } from '../../../src/cli/watch-frame.js'
 import { listFrame } from '../../../src/cli/watch-list-frame.js'
-import type { DeployEvent } from '../../../src/deploy/progress.js'
+import type { DeployEvent } from '../../../src/deploy/operation/progress.js'
 import { instance, listener, unit } from './observed.js'
 import { model, now, rates, report, view } from './watched.js'
 

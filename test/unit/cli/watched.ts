@@ -1,9 +1,9 @@
 /** What tests of the live view show: an app as it was seen at a moment. */
 import type { WatchModel } from '../../../src/cli/watch-frame.js'
-import { statusOf } from '../../../src/deploy/app-status.js'
-import type { AppObservation } from '../../../src/deploy/observe-app.js'
-import type { Rates } from '../../../src/deploy/watch-rates.js'
-import type { View } from '../../../src/deploy/watch-view.js'
+import { statusOf } from '../../../src/deploy/observe/app-status.js'
+import type { AppObservation } from '../../../src/deploy/observe/observe-app.js'
+import type { Rates } from '../../../src/deploy/observe/watch-rates.js'
+import type { View } from '../../../src/deploy/observe/watch-view.js'
 import type { Report } from '../../../src/runtime/report.js'
 import { observed } from './observed.js'
 

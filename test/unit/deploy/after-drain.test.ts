@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { lookAgain, runAfterDrain } from '../../../src/deploy/after-drain.js'
-import { writeDeployRecord } from '../../../src/deploy/deploy-record.js'
+import { writeDeployRecord } from '../../../src/deploy/operation/deploy-record.js'
 import { writeOrder } from '../../../src/deploy/request.js'
 import { readState, type State } from '../../../src/release/state.js'
 import { readRelease } from '../../../src/release/store.js'

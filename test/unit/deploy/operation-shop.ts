@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import type { DeployEvent } from '../../../src/deploy/progress.js'
+import type { DeployEvent } from '../../../src/deploy/operation/progress.js'
 import { readOrder } from '../../../src/deploy/request.js'
 import { readState } from '../../../src/release/state.js'
 import { readWanted } from '../../../src/release/wanted.js'
