@@ -271,7 +271,7 @@ describe('programs that somebody else may change', () => {
     await restore(place, async () => { await chown(place, 0, 1234); await chmod(place, 0o775) }, /group 1234 may write to \/opt\/hf-test\/holdfast/)
     await restore(cli, () => chown(cli, 1234, 0), /main\.js belongs to user 1234/)
     // Not the entry itself, but what it loads.
-    const inner = join(place, 'dist/deploy/install.js')
+    const inner = join(place, 'dist/deploy/install/install.js')
     await restore(inner, () => chmod(inner, 0o666), /everybody may write to .*dist\/deploy\/install\.js/)
     const dependency = join(place, 'node_modules/commander/lib')
     await restore(dependency, () => chown(dependency, 1234, 1234), /commander\/lib belongs to user 1234/)

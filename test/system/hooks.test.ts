@@ -209,7 +209,7 @@ describe('the end of a hook', () => {
     const script = `/srv/${site.shop.name}-runner.mjs`
     onTestFinished(() => rm(script))
     await writeFile(script, `
-      import { runHook } from '${root}/dist/deploy/hooks.js'
+      import { runHook } from '${root}/dist/deploy/operation/hooks.js'
       import { openApp } from '${root}/dist/cli/context.js'
       const app = openApp('${site.shop.name}', {})
       const text = 'echo $$; ${untilGo}'
@@ -353,7 +353,7 @@ it('a user’s own manager runs them too', async () => {
   expect(installed.status, installed.stderr).toBe(0)
   await writeFile(`${home}/run.mjs`, `
     import { chmodSync, mkdirSync, statSync } from 'node:fs'
-    import { runHook } from '${root}/dist/deploy/hooks.js'
+    import { runHook } from '${root}/dist/deploy/operation/hooks.js'
     import { sealFolder } from '${root}/dist/release/seal.js'
     import { openApp } from '${root}/dist/cli/context.js'
     const app = openApp('shop', { user: true })
