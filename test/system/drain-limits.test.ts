@@ -105,7 +105,7 @@ describe('TimeoutStopSec=', () => {
 
 describe('why it is stopped', () => {
   it.each([['a dynamic user', ''], ['a static one', 'user = "daemon"\nsandbox = { home = "visible" }']])('an instance of %s reads in its sandbox', async (_, top) => {
-    const shop = await makeLevelZero('why', { top, lingerMs: 500 })
+    const shop = await makeLevelZero('why', { top, lingerMs: 2_000 })
     const reasonsOf = async (instance: string): Promise<string[]> => {
       const unit = `${shop.name}@${instance}.service`
       await waitFor(`${unit} has ended`, async () => ['inactive', 'failed'].includes(await activeState(unit)))

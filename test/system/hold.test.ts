@@ -103,7 +103,7 @@ it('refuses a release that accepts though it is to be held back', async () => {
   writeFileSync(join(server, 'old.js'), 'delete process.env.HOLDFAST_HOLD_FILE\n')
   const result = await app.deploy([server, '--hold'])
   expect(result.status).toBe(1)
-  expect(said(result)).toContain(`${instance(app, 2)} accepts connections, though it was to be held back`)
+  expect(said(result)).toContain(`${instance(app, 2)} accepts connections, although it is to be held back`)
   await expectTruth(app, '1')
   expect(await held(app)).toBeUndefined()
 })
@@ -220,7 +220,7 @@ it('is promoted also where the first promotion was killed in its bake, with what
   const app = await makeHolding('killed', { tables: '[bake]\nfor = "4s"\n' })
   const process = await show(instance(app, 2), 'MainPID')
   const promotion = app.holdfast('promote')
-  await waitFor('it is let in', async () => /Generation 2 accepts connections beside generation 1/.test(await journal(app.name)), { timeoutMs: 30_000 })
+  await waitFor('it is let in', async () => /Generation 2 is let in beside generation 1/.test(await journal(app.name)), { timeoutMs: 30_000 })
   await systemctl('kill', '--signal=SIGKILL', `${app.name}.service`)
   await promotion
   await waitFor('it is live', async () => (await recorded(app)).live?.generation === 2, { timeoutMs: 60_000 })

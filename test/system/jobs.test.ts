@@ -74,7 +74,7 @@ if (instance.name === '1.1') await Promise.all([job('nightly-report', async () =
     }
     await waitFor('the status names it', async () => /^draining: 1 job \(nightly-report, [1-9]\d* s\)$/.test((await show(unit, 'StatusText')).StatusText))
     await untilTold(app, '1.1', 'ends')
-    await waitFor('it has ended', async () => (await units(`${app.name}@*`, 'active', 'deactivating')).join() === `${app.name}@4.1.service`)
+    await waitFor('it has ended', async () => (await units(`${app.name}@*.service`, 'active', 'deactivating')).join() === `${app.name}@4.1.service`)
     const told = await story(app)
     expect(told.map(({ who, what }) => `${who} ${what}`)).toEqual(['1.1 begins', '1.1 ends'])
     const [ledger] = await entries(app, 'PHASE=drained', 'HOLDFAST_INSTANCE=1.1')

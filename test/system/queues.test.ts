@@ -192,7 +192,7 @@ function feed(queue: Queue): { stop: () => Promise<number[]> } {
 }
 
 const untilAlone = (app: TestApp, generation: number): Promise<unknown> =>
-  waitFor('the older generations have ended', async () => (await units(`${app.name}@*`, 'active', 'activating', 'deactivating')).join() === `${app.name}@${generation}.1.service`, { timeoutMs: 30_000 })
+  waitFor('the older generations have ended', async () => (await units(`${app.name}@*.service`, 'active', 'activating', 'deactivating')).join() === `${app.name}@${generation}.1.service`, { timeoutMs: 30_000 })
 
 describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', (kind, open) => {
   it.each([
