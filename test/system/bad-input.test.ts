@@ -272,7 +272,7 @@ describe('programs that somebody else may change', () => {
     await restore(cli, () => chown(cli, 1234, 0), /main\.js belongs to user 1234/)
     // Not the entry itself, but what it loads.
     const inner = join(place, 'dist/deploy/install/install.js')
-    await restore(inner, () => chmod(inner, 0o666), /everybody may write to .*dist\/deploy\/install\.js/)
+    await restore(inner, () => chmod(inner, 0o666), /everybody may write to .*dist\/deploy\/install\/install\.js/)
     const dependency = join(place, 'node_modules/commander/lib')
     await restore(dependency, () => chown(dependency, 1234, 1234), /commander\/lib belongs to user 1234/)
 
