@@ -241,12 +241,12 @@ describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', 
   it('a report that the deadline cuts off is written by the next generation, once', async () => {
     const queue = await open()
     const app = await install(await example(kind), queue, 'timeout = "8s"')
-    await queue.enqueue([{ number: 1, pages: 110 }])
+    await queue.enqueue([{ number: 1, pages: 200 }])
     await waitFor('generation 1 has it', async () => (await queue.active()) === 1)
     expectSuccess(await systemctl('restart', app.name))
     await untilAlone(app, 2)
     expect(await queue.done()).toEqual([])
-    await waitFor('it is done', async () => (await queue.completed()) === 1, { timeoutMs: 30_000 })
+    await waitFor('it is done', async () => (await queue.completed()) === 1, { timeoutMs: 90_000 })
     const done = await queue.done()
     expect(done.map(({ number, instance }) => ({ number, instance }))).toEqual([{ number: 1, instance: '2.1' }])
     await mustRun('journalctl', ['--sync'])
@@ -258,7 +258,7 @@ describe.each([['pg-boss', openPgBoss], ['bullmq', openBullmq]] as const)('%s', 
 it('bullmq: a report that the hard end cuts off because it does not hear its signal is written by the next generation, once', async () => {
   const queue = await openBullmq()
   const app = await install(deaf, queue, 'timeout = "4s"')
-  await queue.enqueue([{ number: 1, pages: 110 }])
+  await queue.enqueue([{ number: 1, pages: 200 }])
   await waitFor('generation 1 has it', async () => (await queue.active()) === 1)
   expectSuccess(await systemctl('restart', app.name))
   await untilAlone(app, 2)
