@@ -7,7 +7,7 @@ import { expandSpecifiers, parseUnitText } from './unit-settings.js'
 
 /** Settings that make a unit an instance, or that systemd-run sets itself; all others hold for a one-off command or a hook too. */
 const instanceSettings =
-  /^(Type|NotifyAccess|Sockets|Exec\w+|Restart\w*|Timeout\w+|RuntimeMaxSec|Watchdog\w+|Kill\w+|FinalKillSignal|SendSIG\w+|RemainAfterExit|SuccessExitStatus|SyslogIdentifier|Standard(Input|Output|Error)|TTY\w+)$/
+  /^(Type|NotifyAccess|Sockets|NonBlocking|Exec\w+|Restart\w*|Timeout\w+|RuntimeMaxSec|Watchdog\w+|Kill\w+|FinalKillSignal|SendSIG\w+|RemainAfterExit|SuccessExitStatus|SyslogIdentifier|Standard(Input|Output|Error)|TTY\w+)$/
 
 /** What would make the runtime in the command take itself for an instance. Kept complete by the type. */
 const variables: Record<Exclude<keyof InstanceEnvironment, 'HOLDFAST_APP' | 'HOLDFAST_RELEASE'>, true> = {

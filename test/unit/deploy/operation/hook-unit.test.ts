@@ -4,7 +4,7 @@ import { describeHookFailure } from '../../../../src/deploy/operation/hook-failu
 import { hookArguments, hookVariables, type CommandUnit } from '../../../../src/deploy/operation/hook-unit.js'
 import { settingsOf } from '../../../../src/deploy/instance-settings.js'
 import { pathsOf, placesOf } from '../../../../src/release/paths.js'
-import { renderUnits } from '../../../../src/units/render.js'
+import { renderInstanceDropIn, renderUnits } from '../../../../src/units/render.js'
 import { unitState } from '../unit-state.js'
 
 const hook: CommandUnit = {
@@ -92,4 +92,10 @@ it.each([
   [{ active: 'inactive', result: 'success', exit: undefined }, 'was stopped before its end'],
 ])('%j is told as: %s', (state, expected) => {
   expect(describeHookFailure(unitState({ active: 'failed', ...state }), { timeoutMs: 900_000 })).toBe(expected)
+})
+
+it('has nothing of what the drop-in of a generation is for: systemd-run(1) does not know all of it', () => {
+  const config = parseConfig('app = "shop"\ncommand = ["node", "--import", "holdfast/register", "x.js"]\n', { file: 'x', folder: '/srv/shop' })
+  const paths = pathsOf(placesOf('system', {}), 'shop')
+  expect(settingsOf(renderInstanceDropIn(config, { app: 'shop', isPrivate: true }), paths, 'shop@1.1.service')).toEqual([])
 })
