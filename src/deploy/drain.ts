@@ -5,7 +5,7 @@ import type { InstalledUnits } from './app.js'
 import { closeListeners } from './listeners/listener-close.js'
 import { hasEnded, isUp, observeInstances } from './observe.js'
 import { clearFolderRequest, requestFolder } from './request.js'
-import { closeAllPrivateSockets, closePrivateSockets } from './retire.js'
+import { closeAllPrivateSockets } from './retire.js'
 
 /**
  * The `ExecStop=` of the drain unit. On a restart of the app nothing stops; on a stop the listeners
@@ -30,16 +30,15 @@ export async function drainApp({ units, paths, systemd, story }: InstalledUnits)
     await closeListeners(systemd, app, sockets, units)
     await systemd.run('stop', [activateService(app)])
   }
-  await closeAllPrivateSockets(systemd, app)
   const begin = performance.now()
   for (;;) {
+    await closeAllPrivateSockets(systemd, app)
     const left = (await observeInstances(systemd, app)).filter((instance) => !hasEnded(instance))
     if (left.length === 0) break
     const up = left.filter(isUp)
     // From here on it is a drain of a shutdown, whose orders are systemd's own.
     if ((await systemd.systemState()) === 'stopping') return
     writeStopReason(paths, up, 'stop')
-    await closePrivateSockets(systemd, app, up)
     await systemd.beginStop(up.map((instance) => instance.state.unit))
     if ((await systemd.job(own)) !== 'stop') return // a start waits for us
     await delay(250)

@@ -1,5 +1,4 @@
-import { listInstanceFolders } from '../release/instance.js'
-import type { AppPaths } from '../release/paths.js'
+import { highestGeneration } from '../release/instance.js'
 import { changeState } from '../release/state.js'
 import { requireAdmission } from './checks/admission.js'
 import type { InstalledApp } from './app.js'
@@ -10,7 +9,7 @@ import { requireListeners } from './listeners/listeners.js'
 import { observeInstances } from './observe.js'
 import { openRecord } from './open-record.js'
 import { giveUp, goLive, isRecorded, keepHeld, restoreLive, type Outcome } from './outcome.js'
-import { planHandover, type Handover } from './plan.js'
+import { countOverlap, planHandover, type Handover } from './plan.js'
 import type { HandoverRequest } from './request.js'
 import { discard } from './retire.js'
 import { bringRest, bringUp, firstOf, letInAndBake, membersOf } from './stages.js'
@@ -33,17 +32,21 @@ export async function handOver(app: InstalledApp, request: HandoverRequest): Pro
   }
   await requireListeners(app)
 
-  const plan = planHandover({ state: recorded, instances: await observeInstances(systemd, paths.app), started: startedGeneration(paths) })
+  // A number is never given out twice, not even after a state file was lost.
+  const plan = planHandover({ state: recorded, instances: await observeInstances(systemd, paths.app), started: highestGeneration(paths) })
   if (plan.undo.length > 0) {
     tellLeftovers(app, plan)
     await restoreLive(app, recorded)
     for (const generation of new Set(plan.undo.map((instance) => instance.generation))) await discard(app, generation)
   }
 
-  const { strategy, processes } = choice.config
-  const starting = strategy === 'rolling' ? firstOf({ app, request, state: recorded, choice, plan, begin }).length : processes
-  const isSkipped = request.from === 'order' && request.order.skipAdmission === true
-  if (!isSkipped) await requireAdmission(app, { kind: request.from === 'order' ? request.order.kind : 'restart', generation: plan.generation, starting, live: recorded.live?.generation, instances: await observeInstances(systemd, paths.app) })
+  const order = request.from === 'order' ? request.order : undefined
+  if (order?.skipAdmission !== true) {
+    await requireAdmission(app, {
+      kind: order?.kind ?? 'restart', generation: plan.generation, starting: countOverlap(choice.config, order), live: recorded.live?.generation,
+      instances: await observeInstances(systemd, paths.app),
+    })
+  }
 
   const wanted = stopsBeforeSwitch(request) ? recorded : recordWanted(paths, recorded, choice.release, { keepsFile: request.from === 'record' && recorded.live !== undefined })
   const state = changeState(paths, wanted, (now) => ({ ...now, generation: plan.generation }))
@@ -83,5 +86,3 @@ async function replaceLive(handover: Handover): Promise<Outcome> {
 const stopsBeforeSwitch = (request: HandoverRequest): boolean =>
   request.from === 'order' && (request.order.hold !== undefined || request.order.canary?.auto === false)
 
-/** A number is never given out twice, not even after a state file was lost. */
-const startedGeneration = (paths: AppPaths): number => Math.max(0, ...listInstanceFolders(paths).map((folder) => folder.generation))

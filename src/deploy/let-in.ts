@@ -1,15 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { letIn } from '../release/standby.js'
-import type { InstanceNumber } from '../release/stop-reason.js'
 import type { Report } from '../runtime/report.js'
 import type { InstalledApp } from './app.js'
 import type { Refusal } from './candidate.js'
 import { readReport } from './checks/reports.js'
-
-/** One process of a generation, by its unit. */
-export interface Member extends InstanceNumber {
-  unit: string
-}
+import type { Member } from './plan.js'
 
 /** What an instance that has the runtime is waited for. `silent`: it tells nothing of itself, as one with an older runtime. */
 export type Answer = { kind: 'as-expected' } | ({ kind: 'silent' | 'otherwise' } & Refusal)

@@ -43,7 +43,6 @@ export async function goLive(handover: Handover): Promise<Outcome> {
   tellLive(handover, durationMs)
   tellStillUp(handover, await retireAllBut(app, generation))
   await endHold(app, ended, { live: generation })
-  await guardListeners(app)
   await keepRecord(handover, { outcome: 'live', durationMs })
   await wakeAfterDrain(handover)
   await guardListeners(app)

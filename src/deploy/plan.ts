@@ -1,8 +1,10 @@
+import type { Config } from '../config/model.js'
+import type { InstanceNumber } from '../release/stop-reason.js'
 import type { State } from '../release/state.js'
 import type { InstalledApp } from './app.js'
 import type { ReleaseChoice } from './choose-release.js'
 import { isUp, type RunningInstance } from './observe.js'
-import type { HandoverRequest } from './request.js'
+import type { HandoverOrder, HandoverRequest } from './request.js'
 
 /** What a handover starts from: the record, and what systemd really runs. */
 export interface Situation {
@@ -18,6 +20,11 @@ export interface Plan {
   undo: RunningInstance[]
   /** What serves until the new generation has settled, and is then told to drain. */
   retire: RunningInstance[]
+}
+
+/** One process of a generation, by its unit. */
+export interface Member extends InstanceNumber {
+  unit: string
 }
 
 /** A handover under way. */
@@ -45,3 +52,16 @@ export function planHandover({ state, instances, started = 0 }: Situation): Plan
   const undo = liveServes ? up.filter((instance) => instance.generation > (live as number)) : []
   return { generation: highest + 1, undo, retire: up.filter((instance) => !undo.includes(instance)) }
 }
+
+type Asked = Pick<HandoverOrder, 'hold' | 'canary'> | undefined
+type Processes = Pick<Config, 'strategy' | 'processes'>
+
+/** How many processes of a new generation are brought up first, and baked: all, one, or as many canaries as were asked for. */
+export function countFirst({ strategy, processes }: Processes, asked: Asked): number {
+  // What is held is whole: it is to be what will go live.
+  const isWhole = strategy === 'all' || asked?.hold !== undefined
+  return asked?.canary?.processes ?? (isWhole ? processes : 1)
+}
+
+/** How many will run beside all of the older ones: of a rolling handover, those that come first. */
+export const countOverlap = (config: Processes, asked: Asked): number => (config.strategy === 'rolling' ? countFirst(config, asked) : config.processes)

@@ -6,9 +6,9 @@ import { bake } from './checks/bake.js'
 import { tryCandidate, watchWhile, type Failed, type Refusal } from './candidate.js'
 import { checkHealth } from './checks/health.js'
 import { hasStandby } from './instances.js'
-import { letMembersIn, seeHeldBack, type Member } from './let-in.js'
+import { letMembersIn, seeHeldBack } from './let-in.js'
 import { answers, hasEnded, isUp, observeInstances } from './observe.js'
-import type { Handover } from './plan.js'
+import { countFirst, type Handover, type Member } from './plan.js'
 import { retire } from './retire.js'
 import { membersWords, tellLetIn, tellReady, tellReplaced } from './telling.js'
 
@@ -34,10 +34,7 @@ export function membersOf({ app, choice, plan }: Handover): Member[] {
 /** Those of them that are brought up first, and baked: all, the first of them, or as many canaries as were asked for. */
 export function firstOf(handover: Handover): Member[] {
   const { request, choice } = handover
-  const canaries = request.from === 'order' ? request.order.canary?.processes : undefined
-  // What is held is whole: it is to be what will go live.
-  const isWhole = choice.config.strategy === 'all' || (request.from === 'order' && request.order.hold !== undefined)
-  return membersOf(handover).slice(0, canaries ?? (isWhole ? choice.config.processes : 1))
+  return membersOf(handover).slice(0, countFirst(choice.config, request.from === 'order' ? request.order : undefined))
 }
 
 /** How processes are brought up: see `bringUp`. */

@@ -1,10 +1,9 @@
 import type { Held, State } from '../release/state.js'
 import { holdfastCommand, journalctlCommand } from '../release/command-words.js'
 import type { InstalledApp } from './app.js'
-import type { Member } from './let-in.js'
 import type { RunningInstance } from './observe.js'
 import { notify, type NotifyEvent } from './notify.js'
-import type { Handover, Plan } from './plan.js'
+import type { Handover, Member, Plan } from './plan.js'
 import type { EventFields } from './story.js'
 
 /** The sentences of a handover. */

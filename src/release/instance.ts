@@ -69,6 +69,9 @@ export function listInstanceFolders(paths: AppPaths): { generation: number; proc
   })
 }
 
+/** The highest number of a generation that has files; 0 without any. */
+export const highestGeneration = (paths: AppPaths): number => Math.max(0, ...listInstanceFolders(paths).map(({ generation }) => generation))
+
 export function removeInstance(paths: AppPaths, instance: InstanceNumber): void {
   removeDropIn(paths, instance)
   clearStopReason(paths, [instance])

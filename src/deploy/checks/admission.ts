@@ -2,14 +2,14 @@ import type { Config } from '../../config/model.js'
 import { HoldfastError } from '../../errors.js'
 import { holdfastCommand } from '../../release/command-words.js'
 import type { HandoverKind } from '../../release/history.js'
-import { listInstanceFolders } from '../../release/instance.js'
+import { highestGeneration } from '../../release/instance.js'
 import type { State } from '../../release/state.js'
 import { judgeAdmission, type AdmissionFacts } from './admission-judge.js'
 import { availableMemory, memoryOf, type MemoryTables } from './admission-memory.js'
 import type { InstalledApp } from '../app.js'
 import type { DeployRequest } from '../operation/deploy-request.js'
 import { answers, isDraining, isServing, isUp, observeInstances, type RunningInstance } from '../observe.js'
-import { planHandover } from '../plan.js'
+import { countOverlap, planHandover } from '../plan.js'
 
 /** What a handover is about to start, and what runs. */
 export interface AdmissionRequest {
@@ -42,11 +42,8 @@ export async function requireAdmissionAhead(app: InstalledApp, { config, state, 
   if (asked.skipAdmission === true) return
   const { paths, systemd } = app
   const instances = await observeInstances(systemd, paths.app)
-  const { generation } = planHandover({ state, instances, started: Math.max(0, ...listInstanceFolders(paths).map((folder) => folder.generation)) })
-  // What is held is whole, and of a rolling handover some come first.
-  const isRolling = config.strategy === 'rolling' && asked.hold === undefined
-  const starting = isRolling ? (asked.canary?.processes ?? 1) : config.processes
-  await requireAdmission(app, { generation, starting, live: state.live?.generation, instances, again: asked.again }, cgroup)
+  const { generation } = planHandover({ state, instances, started: highestGeneration(paths) })
+  await requireAdmission(app, { generation, starting: countOverlap(config, asked), live: state.live?.generation, instances, again: asked.again }, cgroup)
 }
 
 /**

@@ -7,7 +7,8 @@ import type { Release } from '../../release/release.js'
 import { abortWith } from './abort-with.js'
 import type { InstalledApp } from '../app.js'
 import { addCounts, bakeWords, countsOf, fewAnswers, findFault, isJudged, noCounts, subtractCounts, windowOf, type BakeFigures, type Counts, type Fault } from './bake-figures.js'
-import { watchHealth, type AskedInstance } from './health.js'
+import type { Member } from '../plan.js'
+import { watchHealth } from './health.js'
 import { hasPrivateSocket } from '../instances.js'
 import { readReport } from './reports.js'
 import type { Report } from '../../runtime/report.js'
@@ -20,9 +21,9 @@ export interface BakeOrder {
   config: Config
   release: Release
   /** The new generation, which has just been let in. */
-  fresh: readonly AskedInstance[]
+  fresh: readonly Member[]
   /** Those that accept beside it; none: see `bake`. */
-  older: readonly AskedInstance[]
+  older: readonly Member[]
   forMs: number
   /** Whether shares and times are judged. Default: where `[bake]` says `for`. */
   judgesAnswers?: boolean
@@ -154,7 +155,7 @@ class Generation {
   /** The sums after each look that had news, the newest last; those that `recent` may still need. */
   private readonly looks: Counts[] = []
 
-  constructor(instances: readonly AskedInstance[], options: { isFresh: boolean; mustAccept: boolean }) {
+  constructor(instances: readonly Member[], options: { isFresh: boolean; mustAccept: boolean }) {
     this.instances = instances.map((instance) => new Counted(instance, options))
   }
 
@@ -230,7 +231,7 @@ class Counted {
   isFine = false
   life = noCounts
 
-  constructor(private readonly instance: AskedInstance, private readonly options: { isFresh: boolean; mustAccept: boolean }) {}
+  constructor(private readonly instance: Member, private readonly options: { isFresh: boolean; mustAccept: boolean }) {}
 
   get unit(): string {
     return this.instance.unit

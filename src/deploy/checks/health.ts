@@ -4,17 +4,12 @@ import type { Config, Health } from '../../config/model.js'
 import { hasPreload } from '../../config/preload.js'
 import type { Release } from '../../release/release.js'
 import { privateSocket } from '../../release/standby.js'
-import type { InstanceNumber } from '../../release/stop-reason.js'
+import type { Member } from '../plan.js'
 import { abortWith } from './abort-with.js'
 import type { InstalledApp } from '../app.js'
 import type { ProbeAnswer } from './health-answer.js'
 import { endProbes, probeCommand } from './health-command.js'
 import { probeHttp } from './health-http.js'
-
-/** An instance that is asked. */
-export interface AskedInstance extends InstanceNumber {
-  unit: string
-}
 
 export interface HealthOrder {
   health: Health
@@ -22,7 +17,7 @@ export interface HealthOrder {
   release: Release
   /** As the instances run with it. */
   config: Config
-  instances: readonly AskedInstance[]
+  instances: readonly Member[]
   signal: AbortSignal
   /** A sentence on one line: the first failing answer of an instance, and what it changes to. */
   tell(text: string): void
@@ -65,7 +60,7 @@ export async function watchHealth(app: InstalledApp, order: HealthOrder): Promis
 }
 
 /** Ends the others with the first that has failed. Returns when all have ended. */
-async function inParallel<R extends HealthResult | undefined>(order: HealthOrder, ask: (instance: AskedInstance, signal: AbortSignal) => Promise<R>): Promise<(R | undefined)[]> {
+async function inParallel<R extends HealthResult | undefined>(order: HealthOrder, ask: (instance: Member, signal: AbortSignal) => Promise<R>): Promise<(R | undefined)[]> {
   const failed = abortWith(order.signal)
   const ends = await Promise.allSettled(
     order.instances.map(async (instance) => {
@@ -86,7 +81,7 @@ async function inParallel<R extends HealthResult | undefined>(order: HealthOrder
 }
 
 /** @returns undefined when the signal aborts */
-async function passOne(app: InstalledApp, order: HealthOrder, instance: AskedInstance, signal: AbortSignal, began: number): Promise<HealthResult | undefined> {
+async function passOne(app: InstalledApp, order: HealthOrder, instance: Member, signal: AbortSignal, began: number): Promise<HealthResult | undefined> {
   const { health } = order
   const telling = new Telling(order.tell, instance.unit)
   const restMs = (): number => health.deadlineMs - (performance.now() - began)
@@ -117,7 +112,7 @@ async function passOne(app: InstalledApp, order: HealthOrder, instance: AskedIns
 }
 
 /** @returns undefined when the signal aborts */
-async function watchOne(app: InstalledApp, order: HealthOrder, instance: AskedInstance, signal: AbortSignal): Promise<Extract<HealthResult, { ok: false }> | undefined> {
+async function watchOne(app: InstalledApp, order: HealthOrder, instance: Member, signal: AbortSignal): Promise<Extract<HealthResult, { ok: false }> | undefined> {
   const { health } = order
   const telling = new Telling(order.tell, instance.unit)
   for (let failures = 0; await wait(health.intervalMs, signal); ) {
@@ -130,7 +125,7 @@ async function watchOne(app: InstalledApp, order: HealthOrder, instance: AskedIn
   return undefined
 }
 
-function probe(app: InstalledApp, { health, release, config }: HealthOrder, instance: AskedInstance, { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal }): Promise<ProbeAnswer> {
+function probe(app: InstalledApp, { health, release, config }: HealthOrder, instance: Member, { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal }): Promise<ProbeAnswer> {
   return health.probe.kind === 'http'
     ? probeHttp(health.probe, { socketPath: privateSocket(app.paths, instance), timeoutMs, signal })
     : probeCommand(app, health.probe, { release, config, instance, timeoutMs, signal })

@@ -1,9 +1,10 @@
-import { explainSystemError, HoldfastError } from '../../errors.js'
+import { HoldfastError } from '../../errors.js'
 import { systemctlCommand } from '../../release/command-words.js'
 import type { Release } from '../../release/release.js'
 import { readState, type State } from '../../release/state.js'
 import { drainService } from '../../units/names.js'
 import type { InstalledApp } from '../app.js'
+import { atBest } from '../book-keeping.js'
 import { StepError } from './deploy-hooks.js'
 import type { Operation } from './operation.js'
 import { servingGeneration } from '../observe.js'
@@ -85,12 +86,6 @@ async function handOverTo({ app, request, log, signal, since }: Operation, wante
 }
 
 /** What is live stays so, whatever becomes of this. */
-export async function prune({ app, log }: Operation): Promise<void> {
-  try {
-    await log.run('prune', () => tidy(app))
-  } catch (thrown) {
-    const error = explainSystemError(thrown)
-    if (!(error instanceof HoldfastError)) throw error
-    log.note(`The release is live, but not everything that is old could be removed: ${error.message}`)
-  }
+export function prune({ app, log }: Operation): Promise<void> {
+  return atBest(() => log.run('prune', () => tidy(app)), (message) => log.note(`The release is live, but not everything that is old could be removed: ${message}`))
 }

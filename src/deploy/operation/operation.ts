@@ -5,6 +5,7 @@ import { readState, tryReadLive, type State } from '../../release/state.js'
 import { startWaiting, waitForAfterDrain } from '../after-drain.js'
 import { applyRecord } from './apply.js'
 import type { InstalledApp } from '../app.js'
+import { atBest } from '../book-keeping.js'
 import { isStarted } from './bring-live.js'
 import { deploySource } from './deploy.js'
 import { StepError } from './deploy-hooks.js'
@@ -145,15 +146,7 @@ async function cleanUp({ app, request, log }: Operation): Promise<void> {
 }
 
 /** The book-keeping after the fact, whose own failure changes nothing of what was decided. */
-async function attempt(log: DeployLog, work: () => void | Promise<void>): Promise<void> {
-  try {
-    await work()
-  } catch (thrown) {
-    const error = explainSystemError(thrown)
-    if (!(error instanceof HoldfastError)) throw error
-    log.note(`Not everything could be written down: ${error.message}`)
-  }
-}
+const attempt = (log: DeployLog, work: () => void | Promise<void>): Promise<void> => atBest(work, (message) => log.note(`Not everything could be written down: ${message}`))
 
 /** What answers now, in one sentence. */
 export async function servingWords(app: Pick<InstalledApp, 'paths' | 'systemd'>): Promise<string> {

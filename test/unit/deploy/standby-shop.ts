@@ -1,5 +1,5 @@
 import { handOver } from '../../../src/deploy/handover.js'
-import type { Member } from '../../../src/deploy/let-in.js'
+import type { Member } from '../../../src/deploy/plan.js'
 import { promote } from '../../../src/deploy/promotion.js'
 import { isHeldBack } from '../../../src/release/standby.js'
 import { readState } from '../../../src/release/state.js'

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { bake, type BakeOrder, type BakeResult, type Pace } from '../../../../src/deploy/checks/bake.js'
-import type { AskedInstance } from '../../../../src/deploy/checks/health.js'
+import type { Member } from '../../../../src/deploy/plan.js'
 import { privateTemplate } from '../../../../src/units/names.js'
 import type { Report } from '../../../../src/runtime/report.js'
 import { addRelease, makeApp, type AppOnDisk } from '../app-on-disk.js'
 import { answered, report, serveHttp, serveReports } from '../private-servers.js'
 
-const fresh: AskedInstance = { generation: 43, process: 1, unit: 'shop@43.1.service' }
-const second: AskedInstance = { generation: 43, process: 2, unit: 'shop@43.2.service' }
-const older: AskedInstance = { generation: 42, process: 1, unit: 'shop@42.1.service' }
+const fresh: Member = { generation: 43, process: 1, unit: 'shop@43.1.service' }
+const second: Member = { generation: 43, process: 2, unit: 'shop@43.2.service' }
+const older: Member = { generation: 42, process: 1, unit: 'shop@42.1.service' }
 
 const pace: Pace = { pollMs: 10, soonMs: 5, silenceMs: 200 }
 
@@ -29,7 +29,7 @@ function order(on: AppOnDisk, over: Partial<BakeOrder> = {}): BakeOrder & { told
 }
 
 /** What an instance tells at its looks, the last of it for ever; what grows by each look is the function's own matter. */
-async function tells(on: AppOnDisk, instance: AskedInstance, ...each: (Partial<Report> | 'nothing' | ((look: number) => Partial<Report>))[]): Promise<{ looks: number }> {
+async function tells(on: AppOnDisk, instance: Member, ...each: (Partial<Report> | 'nothing' | ((look: number) => Partial<Report>))[]): Promise<{ looks: number }> {
   const seen = { looks: 0 }
   await serveReports(on.paths, instance, () => {
     const told = each[Math.min(seen.looks, each.length - 1)]

@@ -2,12 +2,13 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, write
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Health } from '../../../../src/config/model.js'
-import { checkHealth, watchHealth, type AskedInstance, type HealthOrder } from '../../../../src/deploy/checks/health.js'
+import { checkHealth, watchHealth, type HealthOrder } from '../../../../src/deploy/checks/health.js'
+import type { Member } from '../../../../src/deploy/plan.js'
 import { privateSocket } from '../../../../src/release/standby.js'
 import { addRelease, makeApp, type AppOnDisk } from '../app-on-disk.js'
 
-const one: AskedInstance = { generation: 43, process: 1, unit: 'shop@43.1.service' }
-const two: AskedInstance = { generation: 43, process: 2, unit: 'shop@43.2.service' }
+const one: Member = { generation: 43, process: 1, unit: 'shop@43.1.service' }
+const two: Member = { generation: 43, process: 2, unit: 'shop@43.2.service' }
 
 function order(on: AppOnDisk, health: Partial<Health> = {}, over: Partial<HealthOrder> = {}): HealthOrder {
   return {

@@ -3,14 +3,15 @@ import { createServer, type Socket } from 'node:net'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import type { Health } from '../../../../src/config/model.js'
-import { checkHealth, watchHealth, type AskedInstance, type HealthOrder } from '../../../../src/deploy/checks/health.js'
+import { checkHealth, watchHealth, type HealthOrder } from '../../../../src/deploy/checks/health.js'
+import type { Member } from '../../../../src/deploy/plan.js'
 import { privateSocket } from '../../../../src/release/standby.js'
 import { makeCertificate } from '../../../traffic/certificate.js'
 import { addRelease, makeApp, type AppOnDisk } from '../app-on-disk.js'
 import { listen, serveHttp } from '../private-servers.js'
 
-const one: AskedInstance = { generation: 43, process: 1, unit: 'shop@43.1.service' }
-const two: AskedInstance = { generation: 43, process: 2, unit: 'shop@43.2.service' }
+const one: Member = { generation: 43, process: 1, unit: 'shop@43.1.service' }
+const two: Member = { generation: 43, process: 2, unit: 'shop@43.2.service' }
 
 const http = (over: Partial<Extract<Health['probe'], { kind: 'http' }>> = {}): Health['probe'] => ({ kind: 'http', path: '/healthz', host: 'localhost', tls: false, ...over })
 

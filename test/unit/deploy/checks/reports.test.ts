@@ -84,7 +84,7 @@ describe('parseReport', () => {
     [{ accepting: 1 }], [{ draining: 'no' }], [{ connections: -1 }], [{ inFlight: '3' }], [{ webSockets: null }], [{ eventStreams: [] }], [{ jobs: {} }],
     [{ requests: -1 }], [{ requests: 1e300 }], [{ requests: 0.5 }], [{ errors: undefined }],
     [{ latency: undefined }], [{ latency: [] }], [{ latency: report().latency.slice(1) }], [{ latency: [...report().latency, 0] }], [{ latency: report().latency.map(() => -1) }],
-    [{ latency: report().latency.map(() => '1') }],
+    [{ latency: report().latency.map(() => '1') }], [{ latency: {} }], [{ latency: ['x'] }], [{ requests: '1} evil 1' }], [{ errors: null }], [{ jobs: null }],
   ])('takes %j for none', (over) => expect(changed(over)).toBeUndefined())
 
   it.each(['null', '[]', '1', '"x"', '{}', 'true'])('takes %s for none', (text) => expect(parseReport(text)).toBeUndefined())

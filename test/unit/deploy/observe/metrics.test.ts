@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { statusOf } from '../../../../src/deploy/observe/app-status.js'
 import type { AppObservation } from '../../../../src/deploy/observe/observe-app.js'
-import { isReport } from '../../../../src/deploy/observe/metrics.js'
 import { metricFamilies, type AppMetrics } from '../../../../src/deploy/observe/metrics-families.js'
 import { formatOpenMetrics, formatPrometheus } from '../../../../src/deploy/observe/metrics-text.js'
 import type { HistoryEntry } from '../../../../src/release/history.js'
@@ -116,18 +115,6 @@ describe('the metrics of an app', () => {
     expect(valueOf(families, 'holdfast_drain_requests', { generation: '1', outcome: 'cut' })).toBe(1)
     expect(valueOf(families, 'holdfast_drain_requests', { generation: '1', outcome: 'answered' })).toBe(7)
     expect(valueOf(families, 'holdfast_drain_cut', { generation: '1', what: 'jobs' })).toBe(5)
-  })
-})
-
-describe('what an instance tells', () => {
-  it('is taken where it is a report', () => {
-    expect(isReport(report())).toBe(true)
-  })
-  it.each([
-    undefined, null, {}, report({ version: 2 as 1 }), report({ requests: '1} evil 1' as unknown as number }), report({ errors: Number.NaN }), report({ jobs: null as unknown as number }),
-    report({ latency: {} as unknown as number[] }), report({ latency: ['x' as unknown as number] }), report({ startedAt: 'yesterday' }),
-  ])('is left out where it is not (%#)', (text) => {
-    expect(isReport(text)).toBe(false)
   })
 })
 
